@@ -1,0 +1,29 @@
+"""Customer analytics: a transaction log in, a scored customer table and a decision out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("custanalytics")
+
+# Public name -> the module that is loaded when the name is first used.
+_HOME: dict[str, str] = {}
+_MODULES = ("exceptions",)
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"custanalytics.{name}")
+    if name in _HOME:
+        value = getattr(import_module(f"custanalytics.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'custanalytics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

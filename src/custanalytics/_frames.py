@@ -1,0 +1,236 @@
+"""The only module that touches data frames: read a log, read a table, give back a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import narwhals as nw
+import numpy as np
+import sklearn
+from sklearn.base import TransformerMixin
+
+from custanalytics import _jit
+from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
+from custanalytics._hashing import codes_by_hash, codes_by_table
+from custanalytics._params import check_columns, offenders
+from custanalytics.exceptions import InvalidDataError
+
+NO_TIME = np.iinfo(np.int64).min  # what NaT is as an integer
+_OUTPUT_KINDS = ("default", "pandas", "polars")
+
+
+def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: str = "") -> nw.DataFrame[Any]:
+    """Wrap a frame (pandas, Polars, PyArrow, a mapping of columns; a lazy frame is collected) without a copy.
+
+    Raises a TypeError for anything else and a MissingColumnError where a needed column is missing.
+    """
+    if isinstance(data, Mapping):
+        data = nw.from_dict({name: np.asarray(values) for name, values in data.items()}, backend="pandas")
+    try:
+        frame = nw.from_native(data)
+    except TypeError as error:
+        raise TypeError(
+            f"{owner} takes a pandas, Polars or PyArrow frame with named columns; "
+            f"got {type(data).__module__}.{type(data).__name__}."
+        ) from error
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    check_columns(frame.columns, needed, owner, hint)
+    return frame
+
+
+def read_log(
+    data: Any,
+    columns: Mapping[str, str] | None = None,
+    needed: Sequence[str] = LOG_REQUIRED,
+    owner: str = "This call",
+) -> nw.DataFrame[Any]:
+    """Wrap an event log and rename its columns to the standard ones."""
+    frame = read(data, owner=owner)
+    names = renaming(columns)
+    check_columns(frame.columns, list(names), owner)
+    clash = [name for yours, name in names.items() if name in frame.columns and name not in names and name != yours]
+    frame = frame.drop(clash).rename({yours: name for yours, name in names.items() if yours != name})
+    hint = 'Name yours with columns={"customer_id": "...", "timestamp": "...", "amount": "..."}.'
+    check_columns(frame.columns, needed, owner, hint)
+    return frame
+
+
+def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
+    """A numeric column as contiguous float64, missing as NaN: shape (n_rows,)."""
+    series = frame[column]
+    if not (series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype == nw.Unknown):
+        raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_repair_hint(column)}")
+    try:
+        if series.dtype.is_decimal():
+            series = series.cast(nw.Float64)
+        return np.ascontiguousarray(series.to_numpy(), dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.ascontiguousarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+
+def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
+    """A date or datetime column as int64 microseconds on its own wall clock, missing as NO_TIME: shape (n_rows,)."""
+    series = frame[column]
+    if not isinstance(series.dtype, nw.Datetime | nw.Date):
+        raise InvalidDataError(
+            f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_repair_hint(column)}"
+        )
+    if isinstance(series.dtype, nw.Date):
+        series = series.cast(nw.Datetime("us"))
+    elif series.dtype.time_zone is not None:
+        series = series.dt.replace_time_zone(None)
+    values = np.asarray(series.to_numpy())
+    return np.ascontiguousarray(values.astype("datetime64[us]", copy=False)).view(np.int64)
+
+
+def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarray, nw.Series[Any]]:
+    """Number the values of a column 0, 1, … in ascending order of value; missing is -1.
+
+    Returns the codes, int64 of shape (n_rows,), and the distinct values in that order.
+    """
+    series = frame[column]
+    if series.dtype.is_integer() and series.null_count() == 0:
+        numbers, uniques = integer_codes(integers(series))
+        return numbers, like(frame, column, uniques).cast(series.dtype)
+    return _codes_of_objects(series)
+
+
+def integers(series: nw.Series[Any]) -> np.ndarray:
+    """An integer column without missing values as contiguous int64 (uint64 keeps its bits)."""
+    return np.ascontiguousarray(series.to_numpy().astype(np.int64, copy=False))
+
+
+def integer_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of int64 values in ascending order, and the distinct values: shapes (n_rows,) and (n_distinct,)."""
+    numbers = np.empty(values.size, np.int64)
+    if values.size == 0:
+        return numbers, values.copy()
+    low, high = int(values.min()), int(values.max())
+    if high - low < 4 * values.size + 1024:
+        rank = np.zeros(high - low + 1, np.int64)
+        _jit.call(codes_by_table, values, low, out=(rank, numbers))
+        return numbers, np.flatnonzero(rank) + low
+    uniques = np.empty(values.size, np.int64)
+    found = _jit.call(codes_by_hash, values, out=(numbers, uniques))
+    uniques = uniques[:found]
+    order = np.argsort(uniques)
+    rank = np.empty(found, np.int64)
+    rank[order] = np.arange(found)
+    return rank[numbers], uniques[order]
+
+
+def like(frame: nw.DataFrame[Any], name: str, values: Any) -> nw.Series[Any]:
+    """A new column of the same library as `frame`."""
+    if isinstance(values, nw.Series):
+        return values.alias(name)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "UO":
+        values = values.tolist()
+    return nw.new_series(name, values, backend=frame.implementation)
+
+
+def build(frame: nw.DataFrame[Any], columns: Mapping[str, Any]) -> nw.DataFrame[Any]:
+    """A new frame of the same library as `frame`, from arrays and columns of equal length."""
+    return nw.from_dict(
+        {name: like(frame, name, values) for name, values in columns.items()}, backend=frame.implementation
+    )
+
+
+def extend(frame: nw.DataFrame[Any], columns: Mapping[str, Any]) -> nw.DataFrame[Any]:
+    """The frame with columns added or replaced; rows, order and a pandas index stay as they are."""
+    return frame.with_columns(*(like(frame, name, values) for name, values in columns.items()))
+
+
+def take(values: nw.Series[Any], at: np.ndarray) -> nw.Series[Any]:
+    """The elements of a column at integer positions."""
+    if values.implementation.is_pandas():
+        native = values.to_native().iloc[at].reset_index(drop=True)
+        return nw.from_native(native, series_only=True)
+    return values[at.tolist()] if values.implementation.is_pyarrow() else values[at]
+
+
+def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str = "This call") -> None:
+    """Raise an InvalidDataError unless every row is another customer."""
+    doubled = frame[column].is_duplicated().to_numpy()
+    if doubled.any():
+        raise InvalidDataError(
+            offenders(doubled, frame[column].to_list(), f"share their {column} with another row", "rows")
+            + f". {owner} needs one row per customer."
+        )
+
+
+class FrameTransformer(TransformerMixin, auto_wrap_output_keys=None):
+    """Frame in, frame out: the same kind as came in, or the kind that `set_output` asks for."""
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the kind of frame that `transform` gives.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None
+            "default" gives back the kind that came in; None changes nothing.
+
+        Returns
+        -------
+        self
+        """
+        if transform is not None:
+            if transform not in _OUTPUT_KINDS:
+                raise ValueError(f"set_output takes transform in {_OUTPUT_KINDS}; got {transform!r}.")
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _give(self, frame: nw.DataFrame[Any]) -> Any:
+        config = getattr(self, "_sklearn_output_config", {})
+        kind = config.get("transform", sklearn.get_config()["transform_output"])
+        return give(frame, kind)
+
+
+def give(frame: nw.DataFrame[Any], kind: str = "default") -> Any:
+    """The native frame, turned into pandas or Polars where that is asked for."""
+    if kind == "pandas" and not frame.implementation.is_pandas():
+        return frame.to_pandas()
+    if kind == "polars" and not frame.implementation.is_polars():
+        return frame.to_polars()
+    return frame.to_native()
+
+
+def _codes_of_objects(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
+    native = series.to_native()
+    if series.implementation.is_pandas():
+        found, distinct = native.factorize()
+        uniques = nw.from_native(distinct.to_series().reset_index(drop=True), series_only=True)
+    elif series.implementation.is_pyarrow():
+        encoded = native.combine_chunks().dictionary_encode()
+        found = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        uniques = nw.new_series(series.name, encoded.dictionary.to_pylist(), backend=series.implementation)
+    else:
+        series = series.cast(nw.String) if isinstance(series.dtype, nw.Categorical | nw.Enum) else series
+        uniques = series.drop_nulls().unique()
+        if series.dtype == nw.String:
+            enum = series.cast(nw.Enum(uniques.to_list())).to_native()
+            found = enum.to_physical().cast(int).fill_null(-1).to_numpy()
+        else:
+            lookup = {value: code for code, value in enumerate(uniques.to_list())}
+            found = np.fromiter((lookup.get(value, -1) for value in series.to_list()), np.int64, len(series))
+    return _in_order(np.asarray(found, np.int64), uniques.alias(series.name))
+
+
+def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
+    values = uniques.to_list()
+    all_text = all(isinstance(value, str) for value in values)
+    try:
+        order = np.argsort(np.array(values, np.dtypes.StringDType() if all_text else object), kind="stable")
+    except TypeError as error:
+        raise InvalidDataError(
+            f"The ids in {uniques.name!r} are of several types that have no common order. "
+            "Make them one type first, for example with astype(str)."
+        ) from error
+    rank = np.full(order.size + 1, -1, np.int64)  # the last place serves the code -1
+    rank[order] = np.arange(order.size)
+    return rank[found], take(uniques, order)
+
+
+def _repair_hint(column: str) -> str:
+    return f"Run the log through TransactionValidator first, or convert {column!r} yourself."

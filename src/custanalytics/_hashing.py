@@ -1,0 +1,61 @@
+"""Kernels that turn integer ids into consecutive codes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from custanalytics._jit import kernel
+
+
+@kernel
+def mix(value):
+    """Spread the bits of an int64 id over a uint64 (the finaliser of SplitMix64)."""
+    bits = np.uint64(value)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+@kernel
+def codes_by_hash(values, codes, uniques):
+    """Number ids in order of appearance; returns how many there are. `uniques` has room for all."""
+    capacity = 1024
+    slots = np.full(capacity, -1, np.int64)
+    found = 0
+    for row in range(values.size):
+        if 2 * found >= capacity:  # at most half full, so that probes stay short
+            capacity *= 4
+            slots = np.full(capacity, -1, np.int64)
+            for code in range(found):
+                at = np.int64(mix(uniques[code]) & np.uint64(capacity - 1))
+                while slots[at] >= 0:
+                    at = (at + 1) & (capacity - 1)
+                slots[at] = code
+        value = values[row]
+        at = np.int64(mix(value) & np.uint64(capacity - 1))
+        while slots[at] >= 0 and uniques[slots[at]] != value:
+            at = (at + 1) & (capacity - 1)
+        if slots[at] < 0:
+            slots[at] = found
+            uniques[found] = value
+            found += 1
+        codes[row] = slots[at]
+    return found
+
+
+@kernel
+def codes_by_table(values, low, rank, codes):
+    """Number ids in ascending order through a table of their whole range, `rank`, given as zeros.
+
+    Returns how many there are; afterwards `rank` holds code + 1 of each value seen.
+    """
+    for row in range(values.size):
+        rank[values[row] - low] = 1
+    found = 0
+    for at in range(rank.size):
+        if rank[at]:
+            found += 1
+            rank[at] = found
+    for row in range(values.size):
+        codes[row] = rank[values[row] - low] - 1
+    return found

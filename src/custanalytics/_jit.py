@@ -1,0 +1,113 @@
+"""The only place that sets Numba options, and the one thread pool that runs kernels over slices of rows.
+
+Kernels are serial and release the GIL. `run` cuts the rows into slices whose bounds depend on nothing but
+the number of rows, so the same bits come out whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import numba
+import numpy as np
+
+SLICE = 1 << 14
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function with the house options, cached on disk where a cache can be written."""
+    try:
+        return numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:  # neither the package's nor the user's cache directory can be written
+        return numba.njit(**OPTIONS)(function)
+
+
+def slices(n: int, size: int = SLICE) -> list[tuple[int, int]]:
+    """Bounds of the fixed slices of `n` rows."""
+    return [(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def call(function: Callable[..., Any], *inputs: Any, out: tuple[Any, ...] = ()) -> Any:
+    """Call a kernel once: inputs are passed read-only, `out` arrays may be written."""
+    return function(*map(_frozen, inputs), *out)
+
+
+def run(
+    loop: Callable[..., Any], n: int, *inputs: Any, out: tuple[Any, ...] = (), size: int = SLICE
+) -> list[Any]:
+    """Call `loop(start, stop, *inputs, *out)` for every slice of `n` rows, on all threads.
+
+    Returns what the slices returned, in slice order, so that a caller can add partial sums in one fixed order.
+    """
+    frozen = tuple(map(_frozen, inputs))
+    bounds = slices(n, size)
+    if len(bounds) < 2 or num_threads() < 2:
+        return [loop(start, stop, *frozen, *out) for start, stop in bounds]
+    first = loop(*bounds[0], *frozen, *out)  # compiles, if need be, in this thread alone
+    pending = [_pool().submit(loop, start, stop, *frozen, *out) for start, stop in bounds[1:]]
+    return [first, *(future.result() for future in pending)]
+
+
+def num_threads() -> int:
+    """Threads in use: `CUSTANALYTICS_NUM_THREADS`, else the processors this process may run on."""
+    if _state.threads is None:
+        wanted = os.environ.get("CUSTANALYTICS_NUM_THREADS", "")
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _state.threads = max(1, int(wanted)) if wanted.strip().isdigit() else available
+    return _state.threads
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Use `n` threads inside a `with` block."""
+    before = num_threads()
+    _state.resize(n)
+    try:
+        yield
+    finally:
+        _state.resize(before)
+
+
+def _frozen(value: Any) -> Any:
+    # One compiled signature per kernel, whether an array came from a read-only frame or was just made,
+    # and no kernel can write what a caller owns.
+    if isinstance(value, np.ndarray) and value.flags.writeable:
+        value = value.view()
+        value.flags.writeable = False
+    return value
+
+
+class _State:
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.threads: int | None = None
+        self.pool: ThreadPoolExecutor | None = None
+
+    def resize(self, n: int) -> None:
+        with self.lock:
+            # A pool that is let go finishes what it was given and its threads end by themselves.
+            self.threads, self.pool = n, None
+
+
+_state = _State()
+
+
+def _pool() -> ThreadPoolExecutor:
+    with _state.lock:
+        if _state.pool is None:
+            _state.pool = ThreadPoolExecutor(_state.threads, thread_name_prefix="custanalytics")
+        return _state.pool
+
+
+def _forget_pool() -> None:
+    _state.lock, _state.pool = Lock(), None
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child makes its own
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -1,0 +1,147 @@
+"""Parameter rules, and the wording of every error about parameters, columns and rows."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from custanalytics.exceptions import MissingColumnError, MissingExtraError
+
+
+class Rule(Protocol):
+    """One thing a parameter may be."""
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value keeps the rule."""
+
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Number:
+    """An int or a float in a range; `closed` is both, left, right or neither."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    closed: str = "both"
+    integer: bool = False
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value is a number of the kind, within the range, and not NaN."""
+        kind = Integral if self.integer else Real
+        if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
+            return False
+        number = float(value)
+        above = number >= self.low if self.closed in ("both", "left") else number > self.low
+        below = number <= self.high if self.closed in ("both", "right") else number < self.high
+        return above and below
+
+    def __str__(self) -> str:
+        left = "[" if self.closed in ("both", "left") and math.isfinite(self.low) else "("
+        right = "]" if self.closed in ("both", "right") and math.isfinite(self.high) else ")"
+        low, high = (int(x) if self.integer and math.isfinite(x) else x for x in (self.low, self.high))
+        return f"{'an int' if self.integer else 'a float'} in the range {left}{low}, {high}{right}"
+
+
+def integer(low: float, high: float = math.inf) -> Number:
+    """An int from `low` to `high`, both included."""
+    return Number(low, high, integer=True)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few strings."""
+
+    options: tuple[str, ...]
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value is one of the options."""
+        return isinstance(value, str) and value in self.options
+
+    def __str__(self) -> str:
+        return "a str among {" + ", ".join(repr(option) for option in self.options) + "}"
+
+
+@dataclass(frozen=True)
+class InstanceOf:
+    """An instance of one of some types; `None` is given as `type(None)`."""
+
+    types: tuple[type, ...]
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value is such an instance (a bool is no int)."""
+        if isinstance(value, bool) and bool not in self.types:
+            return False
+        return isinstance(value, self.types)
+
+    def __str__(self) -> str:
+        names = ("None" if kind is type(None) else kind.__name__ for kind in self.types)
+        return "an instance of " + " or ".join(names)
+
+
+@dataclass(frozen=True)
+class Having:
+    """An object that has certain methods."""
+
+    methods: tuple[str, ...]
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value has every method."""
+        return not isinstance(value, type) and all(hasattr(value, method) for method in self.methods)
+
+    def __str__(self) -> str:
+        return "an object with " + ", ".join(f"{method}()" for method in self.methods)
+
+
+NONE = InstanceOf((type(None),))
+BOOLEAN = InstanceOf((bool, np.bool_))
+TEXT = InstanceOf((str,))
+
+
+def check_value(name: str, value: Any, rules: Sequence[Rule], owner: str) -> None:
+    """Raise a ValueError, in scikit-learn's wording, unless one of the rules accepts the value."""
+    if not any(rule.accepts(value) for rule in rules):
+        wanted = " or ".join(str(rule) for rule in rules)
+        raise ValueError(f"The {name!r} parameter of {owner} must be {wanted}. Got {value!r} instead.")
+
+
+def check_params(estimator: Any, rules: Mapping[str, Sequence[Rule]]) -> None:
+    """Hold every parameter of an estimator against its rules."""
+    params = estimator.get_params(deep=False)
+    for name, allowed in rules.items():
+        check_value(name, params[name], allowed, type(estimator).__name__)
+
+
+def check_columns(found: Sequence[str], needed: Sequence[str], owner: str, hint: str = "") -> None:
+    """Raise a MissingColumnError that lists what is missing and what was found."""
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise MissingColumnError(
+            f"{owner} needs the columns {missing}; found {list(found)}." + (f" {hint}" if hint else "")
+        )
+
+
+def offenders(bad: np.ndarray, ids: Any, verb_phrase: str, what: str = "customers") -> str:
+    """Word how many rows break a rule and which come first: '12 of 4,000 customers have … (first: 17, 42, …)'."""
+    rows = np.flatnonzero(bad)
+    first = ", ".join(str(ids[int(row)]) for row in rows[:5])
+    more = ", …" if rows.size > 5 else ""
+    return f"{rows.size:,} of {len(bad):,} {what} {verb_phrase} (first: {first}{more})"
+
+
+def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional module, or raise a MissingExtraError that names the extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{purpose} needs the package {module.partition('.')[0]!r}, which is not installed. "
+            f"Install it with: pip install 'custanalytics[{extra}]'"
+        ) from error
