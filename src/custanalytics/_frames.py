@@ -160,7 +160,7 @@ def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str
         )
 
 
-class FrameTransformer(TransformerMixin, auto_wrap_output_keys=None):
+class FrameTransformer(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Frame in, frame out: the same kind as came in, or the kind that `set_output` asks for."""
 
     def set_output(self, *, transform: str | None = None) -> Self:

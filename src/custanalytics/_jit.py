@@ -38,9 +38,7 @@ def call(function: Callable[..., Any], *inputs: Any, out: tuple[Any, ...] = ()) 
     return function(*map(_frozen, inputs), *out)
 
 
-def run(
-    loop: Callable[..., Any], n: int, *inputs: Any, out: tuple[Any, ...] = (), size: int = SLICE
-) -> list[Any]:
+def run(loop: Callable[..., Any], n: int, *inputs: Any, out: tuple[Any, ...] = (), size: int = SLICE) -> list[Any]:
     """Call `loop(start, stop, *inputs, *out)` for every slice of `n` rows, on all threads.
 
     Returns what the slices returned, in slice order, so that a caller can add partial sums in one fixed order.

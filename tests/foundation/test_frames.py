@@ -1,0 +1,172 @@
+"""Frames in, arrays out, frames back: the same from every library, and the caller's frame as it was."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custanalytics import _frames
+from custanalytics.exceptions import InvalidDataError, MissingColumnError
+
+Maker = Callable[[pd.DataFrame], Any]
+
+
+def frame() -> pd.DataFrame:
+    stamps = pd.to_datetime(["2024-03-01 10:00", "2024-03-02 00:00", None, "2024-03-01 10:00"])
+    return pd.DataFrame({"customer_id": ["b", "a", "c", "a"], "timestamp": stamps, "amount": [1.5, None, 2, 3]})
+
+
+def test_columns_come_out_alike(to_frame: Maker) -> None:
+    read = _frames.read_log(to_frame(frame()))
+    codes, ids = _frames.codes(read)
+    assert codes.tolist() == [1, 0, 2, 0]
+    assert ids.to_list() == ["a", "b", "c"]
+    np.testing.assert_array_equal(_frames.floats(read, "amount"), [1.5, np.nan, 2, 3])
+    first = int(np.datetime64("2024-03-01T10:00", "us").astype(np.int64))
+    times = _frames.times(read)
+    assert times[0] == times[3] == first
+    assert times[2] == _frames.NO_TIME
+
+
+def test_extend_and_build_give_the_same_kind_back(to_frame: Maker) -> None:
+    native = to_frame(frame())
+    read = _frames.read(native)
+    longer = _frames.extend(read, {"n": np.arange(4), "name": np.array(list("wxyz"))}).to_native()
+    assert type(longer) is type(native)
+    built = _frames.build(read, {"id": _frames.take(_frames.codes(read)[1], np.array([2, 0])), "n": np.arange(2)})
+    assert built["id"].to_list() == ["c", "a"]
+    assert type(built.to_native()) is type(native)
+
+
+def test_extend_keeps_a_pandas_index() -> None:
+    native = frame().set_index(pd.Index([7, 3, 5, 1]))
+    longer = _frames.extend(_frames.read(native), {"n": np.arange(4)}).to_native()
+    assert longer.index.tolist() == [7, 3, 5, 1]
+    assert longer["n"].tolist() == [0, 1, 2, 3]
+    assert list(native.columns) == ["customer_id", "timestamp", "amount"]
+
+
+@pytest.mark.parametrize("columns", [{"customer_id": "who"}, {"who": "customer_id"}])
+def test_columns_are_renamed_either_way_round(columns: dict[str, str]) -> None:
+    log = frame().rename(columns={"customer_id": "who"})
+    assert _frames.read_log(log, columns).columns == ["customer_id", "timestamp", "amount"]
+    assert "who" in log.columns
+
+
+def test_a_named_column_wins_over_one_that_has_the_standard_name() -> None:
+    log = frame().assign(net=[9, 8, 7, 6])
+    assert _frames.read_log(log, {"amount": "net"})["amount"].to_list() == [9, 8, 7, 6]
+
+
+def test_renaming_errors() -> None:
+    with pytest.raises(ValueError, match=r"names unknown columns \['colour'\]"):
+        _frames.read_log(frame(), {"amount_x": "colour"})
+    with pytest.raises(ValueError, match="gives one of your columns to two standard names"):
+        _frames.read_log(frame(), {"amount": "x", "quantity": "x"})
+    with pytest.raises(MissingColumnError, match=r"needs the columns \['euros'\]; found"):
+        _frames.read_log(frame(), {"amount": "euros"})
+
+
+def test_what_is_no_frame_is_refused() -> None:
+    with pytest.raises(TypeError, match="takes a pandas, Polars or PyArrow frame"):
+        _frames.read(42)
+    with pytest.raises(MissingColumnError, match=r"RFM needs the columns \['z'\]; found \['a'\]"):
+        _frames.read({"a": [1]}, ["z"], "RFM")
+
+
+def test_wrong_types_are_named() -> None:
+    log = _frames.read(pd.DataFrame({"timestamp": [1, 2], "amount": ["1", "2"]}))
+    with pytest.raises(InvalidDataError, match="'timestamp' must hold dates or datetimes"):
+        _frames.times(log)
+    with pytest.raises(InvalidDataError, match="'amount' must be numeric; it is String"):
+        _frames.floats(log, "amount")
+
+
+def test_mixed_ids_are_refused() -> None:
+    log = _frames.read(pd.DataFrame({"customer_id": ["1", 1, 2.5]}, dtype=object))
+    with pytest.raises(InvalidDataError, match="no common order"):
+        _frames.codes(log)
+
+
+def test_doubled_customers_are_named(to_frame: Maker) -> None:
+    with pytest.raises(InvalidDataError, match=r"2 of 4 rows share their customer_id with another row \(first: a, a\)"):
+        _frames.check_unique(_frames.read(to_frame(frame())))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_units_of_datetimes_do_not_matter(unit: str) -> None:
+    stamps = pd.Series(np.array(["1997-01-01T12:30:15", "NaT"], dtype=f"datetime64[{unit}]"))
+    times = _frames.times(_frames.read(pd.DataFrame({"timestamp": stamps})))
+    assert times.view("datetime64[us]")[0] == np.datetime64("1997-01-01T12:30:15")
+    assert times[1] == _frames.NO_TIME
+
+
+def test_wall_clock_of_a_time_zone() -> None:
+    stamps = pd.Series(pd.to_datetime(["2024-03-31 23:30"])).dt.tz_localize("America/New_York")
+    for native in (pd.DataFrame({"timestamp": stamps}), pl.from_pandas(pd.DataFrame({"timestamp": stamps}))):
+        wall = _frames.times(_frames.read(native)).view("datetime64[us]")[0]
+        assert wall == np.datetime64("2024-03-31T23:30")
+
+
+def test_dates_of_polars() -> None:
+    native = pl.DataFrame({"timestamp": [dt.date(2024, 2, 29)]})
+    assert _frames.times(_frames.read(native)).view("datetime64[us]")[0] == np.datetime64("2024-02-29")
+
+
+def test_a_lazy_frame_is_collected() -> None:
+    assert _frames.read(pl.LazyFrame({"a": [1, 2]}))["a"].to_list() == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint64", "category", "str", "categorical-int"])
+def test_kinds_of_ids(kind: str, to_frame: Maker) -> None:
+    ids = pd.Series([30, 10, 20, 10])
+    ids = ids.astype(str).astype("category") if kind == "category" else ids
+    ids = ids.astype("category") if kind == "categorical-int" else ids.astype(kind) if kind != "category" else ids
+    read = _frames.read(to_frame(pd.DataFrame({"customer_id": ids})))
+    codes, uniques = _frames.codes(read)
+    assert codes.tolist() == [2, 0, 1, 0]
+    assert [int(value) for value in uniques.to_list()] == [10, 20, 30]
+
+
+def test_missing_ids_are_minus_one(to_frame: Maker) -> None:
+    read = _frames.read(to_frame(pd.DataFrame({"customer_id": ["b", None, "a"]})))
+    assert _frames.codes(read)[0].tolist() == [1, -1, 0]
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), max_size=200) | st.lists(st.integers(-5, 5), max_size=200))
+def test_integer_codes_are_the_ranks(values: list[int]) -> None:
+    array = np.array(values, np.int64)
+    codes, uniques = _frames.integer_codes(array)
+    assert uniques.tolist() == sorted(set(values))
+    assert uniques[codes].tolist() == values
+
+
+def test_many_distinct_ids_outgrow_the_first_hash_table() -> None:
+    values = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 50_000)
+    codes, uniques = _frames.integer_codes(np.concatenate([values, values[::-1]]))
+    assert np.array_equal(uniques, np.unique(values))
+    assert np.array_equal(codes[:50_000], codes[50_000:][::-1])
+
+
+class Doubler(_frames.FrameTransformer):
+    def transform(self, table: Any) -> Any:
+        read = _frames.read(table)
+        return self._give(_frames.extend(read, {"double": 2 * _frames.floats(read, "amount")}))
+
+
+def test_set_output(to_frame: Maker) -> None:
+    native = to_frame(frame())
+    assert type(Doubler().transform(native)) is type(native)
+    assert isinstance(Doubler().set_output(transform="pandas").transform(native), pd.DataFrame)
+    assert isinstance(Doubler().set_output(transform="polars").transform(native), pl.DataFrame)
+    assert type(Doubler().set_output(transform=None).transform(native)) is type(native)
+    with pytest.raises(ValueError, match="set_output takes transform in"):
+        Doubler().set_output(transform="excel")
