@@ -1,0 +1,107 @@
+"""Scalar special functions for kernels, each with a stated error bound.
+
+All arguments are positive reals unless a function says otherwise; eps is 2.2e-16.
+"""
+
+from __future__ import annotations
+
+import math
+
+from custanalytics._jit import kernel
+
+# Arguments are moved up to this point before an asymptotic series is used: there, eight terms of the series of
+# log-gamma and of digamma are exact to double precision.
+_ASYMPTOTIC = 10.0
+_HALF_LOG_2PI = 0.9189385332046727
+_HUGE_RATIO = 1e30  # ten factors of this size still fit into a double
+
+
+@kernel
+def log_add(a, b):
+    """Logarithm of exp(a) + exp(b), either of which may be -inf; error below 2 eps (1 + |result|)."""
+    high = max(a, b)
+    low = min(a, b)
+    if low == -math.inf or high == math.inf:
+        return high
+    return high + math.log1p(math.exp(low - high))
+
+
+@kernel
+def stirling_rest(x):
+    """Rest of Stirling's formula, log Γ(x) - (x - 1/2) log x + x - log sqrt(2π), for x >= 10; error below 1e-17."""
+    u = 1.0 / x
+    v = u * u
+    tail = -691.0 / 360360.0 + v * (1.0 / 156.0 - v * 3617.0 / 122400.0)
+    tail = -1.0 / 1680.0 + v * (1.0 / 1188.0 + v * tail)
+    return u * (1.0 / 12.0 + v * (-1.0 / 360.0 + v * (1.0 / 1260.0 + v * tail)))
+
+
+@kernel
+def log_rising(a, n):
+    """Logarithm of Γ(a + n)/Γ(a) for n >= 0, an integer or not; error below 8 eps (1 + |result| + |log a|)."""
+    if n == 0.0:
+        return 0.0
+    shift = 0.0
+    if a < _ASYMPTOTIC:
+        # The factors (a + n)/a, (a + n + 1)/(a + 1), …: their product less one is summed from positive terms, so
+        # it keeps its digits however small n is.
+        ratio = n / a
+        if ratio > _HUGE_RATIO:
+            shift = math.log(a + n) - math.log(a)
+            a += 1.0
+            ratio = n / a
+        excess = ratio
+        a += 1.0
+        while a < _ASYMPTOTIC:
+            ratio = n / a
+            excess += ratio + excess * ratio
+            a += 1.0
+        shift += math.log1p(excess)
+    stirling = n * (math.log(a + n) - 1.0) + (a - 0.5) * math.log1p(n / a)
+    return stirling + (stirling_rest(a + n) - stirling_rest(a)) - shift
+
+
+@kernel
+def digamma_rest(v):
+    """Sum of the terms beyond 1/x^2 of the asymptotic series of digamma, given v = 1/x^2 <= 1/100."""
+    tail = 1.0 / 240.0 + v * (-1.0 / 132.0 + v * (691.0 / 32760.0 + v * (-1.0 / 12.0 + v * 3617.0 / 8160.0)))
+    return v * v * (1.0 / 120.0 + v * (-1.0 / 252.0 + v * tail))
+
+
+@kernel
+def digamma(x):
+    """Derivative of log Γ(x); error below 8 eps (1 + |result|)."""
+    shift = 0.0
+    while x < _ASYMPTOTIC:
+        shift += 1.0 / x
+        x += 1.0
+    v = 1.0 / (x * x)
+    return math.log(x) - 0.5 / x - v / 12.0 + digamma_rest(v) - shift
+
+
+@kernel
+def digamma_rising(a, n):
+    """Difference digamma(a + n) - digamma(a) for n >= 0; relative error below 1e-14 for n >= 1e-3."""
+    total = 0.0
+    while a < _ASYMPTOTIC:
+        total += n / a / (a + n)
+        a += 1.0
+    b = a + n
+    v, w = 1.0 / (a * a), 1.0 / (b * b)
+    slope = n / a / b
+    total += math.log1p(n / a) + 0.5 * slope + slope * (1.0 / a + 1.0 / b) / 12.0
+    return total + (digamma_rest(w) - digamma_rest(v))
+
+
+@kernel
+def log_beta(a, b):
+    """Logarithm of the beta function; error below 16 eps (1 + |result|)."""
+    low = min(a, b)
+    high = max(a, b)
+    if low < _ASYMPTOTIC:
+        return math.lgamma(low) - log_rising(high, low)
+    # Both large: the leading terms of Stirling's formula cancel here by algebra, not by subtraction.
+    rest = stirling_rest(low) + stirling_rest(high) - stirling_rest(low + high)
+    ratio = low / high
+    fall = (low - 0.5) * math.log(ratio / (1.0 + ratio)) - high * math.log1p(ratio)
+    return fall - 0.5 * math.log(high) + _HALF_LOG_2PI + rest
