@@ -40,6 +40,28 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
     return frame
 
 
+def is_frame(data: Any) -> bool:
+    """Whether `data` is something that `read` takes: a frame, or a mapping of columns."""
+    return isinstance(data, Mapping) or isinstance(
+        nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame
+    )
+
+
+def kind(frame: nw.DataFrame[Any]) -> str:
+    """The name of the library a frame belongs to, for `table`: "pandas", "polars", "pyarrow", ..."""
+    return str(frame.implementation)
+
+
+def table(columns: Mapping[str, Any], kind: str = "pandas") -> Any:
+    """A new native frame of the library named by `kind`, from arrays of equal length."""
+    plain = {
+        name: values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind in "UO" else values
+        for name, values in columns.items()
+    }
+    series = {name: nw.new_series(name, values, backend=kind) for name, values in plain.items()}
+    return nw.from_dict(series, backend=kind).to_native()
+
+
 def read_log(
     data: Any,
     columns: Mapping[str, str] | None = None,
@@ -72,15 +94,13 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
 
 def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     """A date or datetime column as int64 microseconds on its own wall clock, missing as NO_TIME: shape (n_rows,)."""
-    series = frame[column]
+    series = _without_zone(frame[column])
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
         raise InvalidDataError(
             f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_repair_hint(column)}"
         )
     if isinstance(series.dtype, nw.Date):
         series = series.cast(nw.Datetime("us"))
-    elif series.dtype.time_zone is not None:
-        series = series.dt.replace_time_zone(None)
     values = np.asarray(series.to_numpy())
     return np.ascontiguousarray(values.astype("datetime64[us]", copy=False)).view(np.int64)
 
@@ -230,6 +250,15 @@ def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, n
     rank = np.full(order.size + 1, -1, np.int64)  # the last place serves the code -1
     rank[order] = np.arange(order.size)
     return rank[found], take(uniques, order)
+
+
+def _without_zone(series: nw.Series[Any]) -> nw.Series[Any]:
+    if series.dtype == nw.Unknown and getattr(series.to_native().dtype, "tz", None) is not None:
+        # Narwhals does not recognise zones of pandas whose name has an underscore, such as America/New_York.
+        return nw.from_native(series.to_native().dt.tz_localize(None), series_only=True)
+    if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone is not None:
+        return series.dt.replace_time_zone(None)
+    return series
 
 
 def _repair_hint(column: str) -> str:
