@@ -1,0 +1,86 @@
+"""Periods of the calendar: their numbers, their bounds, and what `as_of` names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from custanalytics import _jit
+from custanalytics._columns import DAYS_PER_UNIT
+from custanalytics.rfm._kernels import period_of
+
+PERIODS = ("h", "D", "W", "M")
+UNITS = tuple(DAYS_PER_UNIT)
+
+_HOUR_US = 3_600_000_000
+_MONTH = 0  # the kernel's sign for calendar months
+_LENGTH = {"h": _HOUR_US, "D": 24 * _HOUR_US, "W": 7 * 24 * _HOUR_US, "M": _MONTH}
+_OFFSET = {"h": 0, "D": 0, "W": 3 * 24 * _HOUR_US, "M": 0}  # 1 January 1970 was the fourth day of its week
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The periods of a summary ("h", "D", "W" from Monday, "M") and the unit of its durations."""
+
+    period: str
+    time_unit: str
+
+    @property
+    def length(self) -> int:
+        """Microseconds in a period; 0 for months."""
+        return _LENGTH[self.period]
+
+    @property
+    def offset(self) -> int:
+        """Microseconds to add before dividing by the length."""
+        return _OFFSET[self.period]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Mean hours in a period and in a unit: their quotient is exact wherever one is a multiple of the other."""
+        return 24 * DAYS_PER_UNIT[self.period], 24 * DAYS_PER_UNIT[self.time_unit]
+
+    def index(self, time: int) -> int:
+        """Number of the period that holds a time in microseconds since 1970."""
+        return int(_jit.call(period_of, int(time), self.length, self.offset))
+
+    def start(self, index: int) -> int:
+        """First microsecond of a period."""
+        if self.period == "M":
+            return int(np.datetime64(index, "M").astype("datetime64[us]").astype(np.int64))
+        return index * self.length - self.offset
+
+    def name(self, index: int) -> np.datetime64:
+        """The period as a datetime64 of its own resolution (a week as the day of its Monday)."""
+        start = np.datetime64(self.start(index), "us")
+        return start.astype(f"datetime64[{'D' if self.period == 'W' else self.period}]")
+
+
+def last_microsecond(as_of: Any) -> int:
+    """The last microsecond of the stretch that `as_of` names: a date is a whole day, a datetime an instant.
+
+    Raises a ValueError where it names no time. Time zones are dropped: the wall clock counts.
+    """
+    moment: Any = as_of
+    try:
+        if isinstance(moment, str) and len(moment.strip()) > 10:
+            moment = datetime.fromisoformat(moment.strip())
+        if isinstance(moment, datetime):
+            moment = moment.replace(tzinfo=None)
+            moment = np.datetime64("NaT") if moment != moment else np.datetime64(moment, "us")
+        elif isinstance(moment, str | date):
+            moment = np.datetime64(moment)
+    except ValueError:
+        moment = np.datetime64("NaT")
+    if np.isnat(moment):
+        raise ValueError(
+            f"as_of={as_of!r} names no time. Give the last observed period as an ISO date "
+            "('1997-09-30'), a date, a datetime or a numpy datetime64."
+        )
+    unit = np.datetime_data(moment.dtype)[0]
+    if unit in ("Y", "M", "W", "D"):
+        return int((moment + 1).astype("datetime64[us]").astype(np.int64)) - 1
+    return int(moment.astype("datetime64[us]").astype(np.int64))

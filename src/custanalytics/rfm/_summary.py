@@ -1,0 +1,281 @@
+"""RFMSummary: from an event log to one row per customer, at an explicit cutoff."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, ClassVar, Self
+
+import narwhals as nw
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from custanalytics import _frames
+from custanalytics._columns import AMOUNT, CUSTOMER_ID, LOG_REQUIRED, ORDER_ID, QUANTITY, SUMMARY_COLUMNS, TIMESTAMP
+from custanalytics._params import InstanceOf, OneOf, Rule, check_params, offenders
+from custanalytics.exceptions import DataQualityWarning, InvalidDataError
+from custanalytics.rfm._clock import PERIODS, UNITS, Clock, last_microsecond
+from custanalytics.rfm._pieces import BadRowsError, Rows, summarise
+
+
+class RFMSummary(_frames.FrameTransformer, BaseEstimator):
+    """Turn a transaction log into a customer table as of the end of a period.
+
+    Each customer with a purchase up to `as_of` becomes one row: how often, how recently, for how long and for
+    how much they bought. These are the inputs of RFM scores and of every buy-till-you-die model. Events of one
+    customer in one period count once towards `frequency`; the first period starts the clock and is not part
+    of `monetary_value`.
+
+    A return (a row with a negative amount or quantity) reduces `total_value` and does nothing else: it never
+    adds a purchase, an order or recency. Run a raw log through ``TransactionValidator`` first: rows without an
+    id, a time or a finite amount are refused here, not repaired.
+
+    Parameters
+    ----------
+    columns : mapping or None, default=None
+        Maps the standard names ("customer_id", "timestamp", "amount", "order_id", "quantity") to those of the
+        log. None where the log has the standard names.
+    period : {"h", "D", "W", "M"}, default="D"
+        Purchases within one hour, day, ISO week (from Monday) or calendar month count as one.
+    time_unit : {"h", "D", "W", "M", "Y"}, default="W"
+        Unit of `recency`, `T` and `inactivity`. A month is 30.4375 days and a year 365.25.
+    as_of : str, date, datetime, numpy.datetime64 or None, default=None
+        Names the last observed period. All its events count (those at 18:00 of the last day too) and none
+        after it. A date stands for its whole day, "1997-09" for its whole month. A time zone is dropped, as it
+        is from the log: wall clocks are compared. None takes the period of the last event seen by `fit`.
+
+    Attributes
+    ----------
+    as_of_ : numpy.datetime64
+        The last observed period, in the resolution of `period` (for weeks, the day of their Monday).
+    n_features_in_ : int
+        Number of columns of the log given to `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names.
+
+    See Also
+    --------
+    RFMScorer : Scores from 1 to 5 on the customer table.
+    RFMSegmenter : Named segments from the scores.
+
+    Notes
+    -----
+    With :math:`p_1 < \\dots < p_m` the distinct purchase periods of a customer, :math:`a` the period of `as_of`
+    and :math:`c` the mean length of a period in `time_unit`,
+
+    .. math::
+
+        \\mathrm{frequency} = m - 1, \\quad \\mathrm{recency} = c\\,(p_m - p_1), \\quad
+        T = c\\,(a - p_1), \\quad \\mathrm{inactivity} = c\\,(a - p_m),
+
+    each duration rounded once, so that equal numbers of periods are equal numbers (`T` − `recency` may differ
+    from `inactivity` in the last bit). `monetary_value` is the value of the purchases in
+    :math:`p_2, \\dots, p_m` over :math:`m - 1`, and 0 where :math:`m = 1`. `n_orders` counts the distinct
+    `order_id` with a purchase, a purchase without one as an order of its own; without such a column it counts
+    purchase rows. Money is added in the order of time and value: the same bits come out in whatever order the
+    rows are and on any number of threads.
+
+    `frequency`, `recency` and `T` are the :math:`x`, :math:`t_x` and :math:`T` of [1]_, here on a clock of whole
+    periods.
+
+    References
+    ----------
+    .. [1] P. S. Fader, B. G. S. Hardie and K. L. Lee (2005). "RFM and CLV: Using Iso-Value Curves for Customer
+       Base Analysis". Journal of Marketing Research 42(4), 415-430. :doi:`10.1509/jmkr.2005.42.4.415`
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from custanalytics.rfm import RFMSummary
+    >>> log = pd.DataFrame({
+    ...     "customer_id": [7, 7, 7, 8],
+    ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-01-15 09:30", "2024-01-15 18:00", "2024-01-08"]),
+    ...     "amount": [20.0, 30.0, -10.0, 50.0],
+    ... })
+    >>> table = RFMSummary(as_of="2024-01-29").fit_transform(log)
+    >>> table[["customer_id", "frequency", "recency", "T", "inactivity", "monetary_value"]]
+       customer_id  frequency  recency    T  inactivity  monetary_value
+    0            7          1      2.0  4.0         2.0            30.0
+    1            8          0      0.0  3.0         3.0             0.0
+    """
+
+    _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
+        "columns": (InstanceOf((Mapping, type(None))),),
+        "period": (OneOf(PERIODS),),
+        "time_unit": (OneOf(UNITS),),
+        "as_of": (InstanceOf((str, date, np.datetime64, type(None))),),
+    }
+
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, str] | None = None,
+        period: str = "D",
+        time_unit: str = "W",
+        as_of: Any = None,
+    ) -> None:
+        self.columns = columns
+        self.period = period
+        self.time_unit = time_unit
+        self.as_of = as_of
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the last observed period.
+
+        Parameters
+        ----------
+        X : frame
+            The event log.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InvalidDataError
+            Where the log is empty, times are missing, or `as_of` lies before the first event.
+        """
+        check_params(self, self._rules)
+        frame = self._read(X)
+        clock = Clock(self.period, self.time_unit)
+        times = _frames.times(frame)
+        if times.size == 0:
+            raise InvalidDataError("The log is empty: RFMSummary.fit needs at least one event.")
+        if int(times.min()) == _frames.NO_TIME:
+            _refuse_bad_rows(frame, times=times)
+        moment = int(times.max()) if self.as_of is None else last_microsecond(self.as_of)
+        last_period, first_period = clock.index(moment), clock.index(int(times.min()))
+        if last_period < first_period:
+            raise InvalidDataError(
+                f"as_of={self.as_of!r} lies before the first event of the log ({clock.name(first_period)}): "
+                "no event counts. Pass a later as_of, or none to take the log's last period."
+            )
+        self.as_of_ = clock.name(last_period)
+        names = _frames.read(X).columns
+        self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.n_features_in_ = len(names)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Sum up the events up to `as_of_`.
+
+        Parameters
+        ----------
+        X : frame
+            An event log with the columns that `fit` saw.
+
+        Returns
+        -------
+        table : frame
+            One row per customer with a purchase up to `as_of_`, in ascending order of customer_id: customer_id,
+            frequency, recency, T, inactivity (in `time_unit`), monetary_value (in the currency of the log),
+            n_orders, total_value (in the currency of the log), first_seen, last_seen (the times of the first
+            and last purchase).
+
+        Raises
+        ------
+        InvalidDataError
+            Where rows have no customer, no time or no finite amount.
+
+        Warns
+        -----
+        DataQualityWarning
+            Where customers have returns and no purchase up to `as_of_`: they are left out.
+        """
+        check_is_fitted(self)
+        frame = self._read(X)
+        clock = Clock(self.period, self.time_unit)
+        rows, distinct = _rows(frame)
+        last_period = clock.index(last_microsecond(self.as_of_))
+        try:
+            ids, table, only_returns = summarise(rows, clock, last_period)
+        except BadRowsError:
+            _refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
+        if only_returns.size:
+            first = _ids(frame, np.sort(only_returns)[:5], distinct).to_list()
+            warnings.warn(
+                f"{only_returns.size:,} customers have returns but no purchase up to {self.as_of_} and are left out "
+                f"(first: {', '.join(map(str, first))}{', …' if only_returns.size > 5 else ''}). "
+                "Their purchases may lie before the start of the log.",
+                DataQualityWarning,
+                stacklevel=2,
+            )
+        return self._give(_frames.build(frame, {CUSTOMER_ID: _ids(frame, ids, distinct), **table}))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns of the customer table.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored: the columns are always the same.
+
+        Returns
+        -------
+        names : ndarray of shape (10,)
+        """
+        check_is_fitted(self)
+        return np.asarray(SUMMARY_COLUMNS, dtype=object)
+
+    def _read(self, X: Any) -> nw.DataFrame[Any]:
+        return _frames.read_log(X, self.columns, LOG_REQUIRED, "RFMSummary")
+
+
+def _rows(frame: nw.DataFrame[Any]) -> tuple[Rows, nw.Series[Any] | None]:
+    """The arrays of a log, and the distinct ids where they had to be numbered."""
+    series = frame[CUSTOMER_ID]
+    distinct = None
+    if series.dtype.is_integer() and series.null_count() == 0:
+        ids = _frames.integers(series)
+        ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
+    else:
+        ids, distinct = _frames.codes(frame)
+    values = _frames.floats(frame, AMOUNT)
+    if QUANTITY in frame.columns:
+        returned = _frames.floats(frame, QUANTITY) < 0
+        values = np.where(returned, -np.abs(values), values + 0.0)
+    elif values.size and not values.all():
+        values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
+    return Rows(ids, _frames.times(frame), values, _orders(frame), distinct is not None), distinct
+
+
+def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
+    if ORDER_ID not in frame.columns:
+        return np.empty(0, np.int64)
+    series = frame[ORDER_ID]
+    if series.dtype.is_integer() and series.null_count() == 0:
+        return _frames.integers(series)
+    orders, _ = _frames.codes(frame, ORDER_ID)
+    return np.where(orders < 0, -1 - np.arange(orders.size), orders)  # no order id: an order of its own
+
+
+def _ids(frame: nw.DataFrame[Any], ids: np.ndarray, distinct: nw.Series[Any] | None) -> nw.Series[Any]:
+    if distinct is not None:
+        return _frames.take(distinct, ids)
+    return _frames.like(frame, CUSTOMER_ID, ids).cast(frame[CUSTOMER_ID].dtype)
+
+
+def _refuse_bad_rows(
+    frame: nw.DataFrame[Any],
+    *,
+    ids: np.ndarray | None = None,
+    times: np.ndarray | None = None,
+    values: np.ndarray | None = None,
+) -> None:
+    faults = []
+    if ids is not None:
+        faults.append((ids < 0, f"have no {CUSTOMER_ID}"))
+    if times is not None:
+        faults.append((times == _frames.NO_TIME, f"have no {TIMESTAMP}"))
+    if values is not None:
+        faults.append((~np.isfinite(values), f"have no finite {AMOUNT}"))
+    found = [offenders(bad, range(bad.size), phrase, "rows") for bad, phrase in faults if bad.any()]
+    raise InvalidDataError(
+        "; ".join(found)
+        + ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
+    )
