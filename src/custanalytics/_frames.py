@@ -26,7 +26,9 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
     Raises a TypeError for anything else and a MissingColumnError where a needed column is missing.
     """
     if isinstance(data, Mapping):
-        data = nw.from_dict({name: np.asarray(values) for name, values in data.items()}, backend="pandas")
+        # A list stays a list: NumPy would turn [1, "1"] into two equal texts.
+        arrays = {k: list(v) if isinstance(v, list | tuple) else np.asarray(v) for k, v in data.items()}
+        data = nw.from_dict(arrays, backend="pandas")
     try:
         frame = nw.from_native(data)
     except TypeError as error:
@@ -36,15 +38,17 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
         ) from error
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
-    check_columns(frame.columns, needed, owner, hint)
+    try:
+        names = frame.columns
+    except nw.exceptions.DuplicateError as error:
+        raise InvalidDataError(f"{owner} needs columns with distinct names; two share one.") from error
+    check_columns(names, needed, owner, hint)
     return frame
 
 
 def is_frame(data: Any) -> bool:
     """Whether `data` is something that `read` takes: a frame, or a mapping of columns."""
-    return isinstance(data, Mapping) or isinstance(
-        nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame
-    )
+    return isinstance(data, Mapping) or isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
 
 
 def kind(frame: nw.DataFrame[Any]) -> str:
@@ -114,7 +118,32 @@ def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarr
     if series.dtype.is_integer() and series.null_count() == 0:
         numbers, uniques = integer_codes(integers(series))
         return numbers, like(frame, column, uniques).cast(series.dtype)
-    return _codes_of_objects(series)
+    return _in_order(*distinct(series))
+
+
+def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
+    """Number the values of a column in no particular order, which is faster than `codes`; missing is -1.
+
+    Returns the codes, int64 of shape (n_rows,), and the distinct values.
+    """
+    native = series.to_native()
+    if series.implementation.is_pandas():
+        found, index = native.factorize()
+        uniques = nw.from_native(index.to_series().reset_index(drop=True), series_only=True)
+    elif series.implementation.is_pyarrow():
+        encoded = native.combine_chunks().dictionary_encode()
+        found = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        uniques = nw.new_series(series.name, encoded.dictionary.to_pylist(), backend=series.implementation)
+    else:
+        series = series.cast(nw.String) if isinstance(series.dtype, nw.Categorical | nw.Enum) else series
+        uniques = series.drop_nulls().unique()
+        if series.dtype == nw.String:
+            enum = series.cast(nw.Enum(uniques.to_list())).to_native()
+            found = enum.to_physical().cast(int).fill_null(-1).to_numpy()
+        else:
+            lookup = {value: code for code, value in enumerate(uniques.to_list())}
+            found = np.fromiter((lookup.get(value, -1) for value in series.to_list()), np.int64, len(series))
+    return np.asarray(found, np.int64), uniques.alias(series.name)
 
 
 def integers(series: nw.Series[Any]) -> np.ndarray:
@@ -214,27 +243,6 @@ def give(frame: nw.DataFrame[Any], kind: str = "default") -> Any:
     if kind == "polars" and not frame.implementation.is_polars():
         return frame.to_polars()
     return frame.to_native()
-
-
-def _codes_of_objects(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
-    native = series.to_native()
-    if series.implementation.is_pandas():
-        found, distinct = native.factorize()
-        uniques = nw.from_native(distinct.to_series().reset_index(drop=True), series_only=True)
-    elif series.implementation.is_pyarrow():
-        encoded = native.combine_chunks().dictionary_encode()
-        found = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        uniques = nw.new_series(series.name, encoded.dictionary.to_pylist(), backend=series.implementation)
-    else:
-        series = series.cast(nw.String) if isinstance(series.dtype, nw.Categorical | nw.Enum) else series
-        uniques = series.drop_nulls().unique()
-        if series.dtype == nw.String:
-            enum = series.cast(nw.Enum(uniques.to_list())).to_native()
-            found = enum.to_physical().cast(int).fill_null(-1).to_numpy()
-        else:
-            lookup = {value: code for code, value in enumerate(uniques.to_list())}
-            found = np.fromiter((lookup.get(value, -1) for value in series.to_list()), np.int64, len(series))
-    return _in_order(np.asarray(found, np.int64), uniques.alias(series.name))
 
 
 def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
