@@ -1,0 +1,361 @@
+"""Clusters of customers, their number chosen by whether they are found again in bootstrap samples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import KMeans
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from custanalytics import _frames
+from custanalytics._columns import CUSTOMER_ID, FREQUENCY, INACTIVITY, MONETARY_VALUE
+from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params, integer
+from custanalytics.exceptions import FitWarning, InvalidDataError
+from custanalytics.segmentation._inputs import finite
+from custanalytics.segmentation._profiles import hints, profile
+from custanalytics.segmentation._scaling import learn_scaling, scale, unscale
+from custanalytics.segmentation._stability import STABLE, cluster_and_redraw, draws, n_distinct, nearest
+
+RFM = (INACTIVITY, FREQUENCY, MONETARY_VALUE)
+
+
+def most_stable(stability: Mapping[int, np.ndarray]) -> int:
+    """The largest number of clusters all of which are stable, else the one whose weakest cluster is strongest."""
+    stable = [k for k, similarities in stability.items() if similarities.min() >= STABLE]
+    return max(stable) if stable else max(stability, key=lambda k: (stability[k].min(), -k))
+
+
+def descending(X: np.ndarray, labels: np.ndarray, k: int, first: int) -> np.ndarray:
+    """Order of clusters by their mean of column `first`, highest first; equal ones by the other columns."""
+    members = [X[labels == cluster] for cluster in range(k)]
+    means = np.array([rows.mean(axis=0) if len(rows) else np.full(X.shape[1], -np.inf) for rows in members])
+    return np.lexsort([*(-means.T[::-1]), -means[:, first]])
+
+
+class CustomerClusterer(ClusterMixin, BaseEstimator):
+    """Cluster customers by k-means on scaled features, as many clusters as are found again.
+
+    Use it to look for groups that nobody has named yet. Each number of clusters is held against bootstrap
+    samples, and the largest whose every cluster comes back is taken. It always divides: customers who form one
+    cloud are cut into parts too, and an elongated cloud is cut stably. `stability_` says whether clusters are
+    found again, not that there are gaps between them. Where a rule that people can read is wanted, use RFM
+    segments or tiers.
+
+    Parameters
+    ----------
+    n_clusters : "stability" or int, default="stability"
+        Number of clusters, or "stability" to choose it among 2, …, `max_clusters`.
+    max_clusters : int, default=8
+        Largest number tried. At most half as many as there are different customers are.
+    features : sequence of str or None, default=None
+        Columns of a frame to cluster by. None takes `inactivity`, `frequency` and `monetary_value` from a
+        frame that has all three, or a `customer_id`; else every column.
+    scaler : {"auto", "standard"} or None, default="auto"
+        "standard" centres every feature and divides by its standard deviation. "auto" does so after replacing
+        each feature without negative values and with a skewness above 1 by log(1 + x / m), where m is the
+        median of its positive values. None takes the features as they are.
+    order_by : str or None, default=None
+        Feature by whose mean the clusters are numbered, highest first. None is the last one: `monetary_value`
+        by default.
+    n_bootstraps : int, default=20
+        Bootstrap samples for each number of clusters. With an integer `n_clusters`, 0 leaves them out.
+    max_samples : int, default=4096
+        Customers used to choose the number of clusters and to find starting centres, drawn at random if there
+        are more. The clusters are then fitted to all customers.
+    random_state : int, RandomState or None, default=0
+        Seed of all random draws.
+
+    Attributes
+    ----------
+    n_clusters_ : int
+        Number of clusters.
+    labels_ : ndarray of shape (n_customers,)
+        Cluster of each customer, int64; 0 has the highest mean of `order_by`.
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features)
+        Centres in the units of the features. For a feature whose logarithm was taken this is not the mean;
+        see `profiles_`.
+    stability_ : dict of int to ndarray of shape (k,)
+        For each number of clusters k tried, the mean Jaccard similarity of every cluster with the most similar
+        one of each bootstrap sample: from .75 stable, below .60 dissolved.
+    profiles_ : dict of str to ndarray
+        `n_customers` and `customer_share`, shape (n_clusters_,); `mean` and `median` in the units of the
+        features and `effect`, shape (n_clusters_, n_features). `effect` is the difference between the means of
+        the cluster and of all other customers over their pooled standard deviation, of scaled features; NaN
+        for a constant feature.
+    scaling_ : dict of str to ndarray of shape (n_features,)
+        `unit`, `logged`, `center` and `spread` of each feature.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `fit` was given a frame.
+
+    See Also
+    --------
+    ValueTiers : Tiers by one column with fixed shares.
+
+    Notes
+    -----
+    For each number of clusters k the customers are clustered, then every bootstrap sample (n customers drawn
+    with replacement, each used once) is. A cluster C of the first is compared with each cluster D of the
+    second, among the customers drawn, by the Jaccard similarity
+
+    .. math:: \\gamma(C, D) = \\frac{|C \\cap D|}{|C \\cup D|},
+
+    and the largest is averaged over the samples [1]_ (section 2, with the bootstrap of section 3). All numbers
+    of clusters are held against the same samples. The thresholds .75 and .60 are those of `clusterboot` in the
+    R package fpc, by the same author.
+
+    Rows are sorted before anything else, so that shuffling customers changes no label.
+
+    References
+    ----------
+    .. [1] Hennig, C. (2007). Cluster-wise assessment of cluster stability. Computational Statistics & Data
+       Analysis, 52(1), 258-271. https://doi.org/10.1016/j.csda.2006.11.025
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from custanalytics.segmentation import CustomerClusterer
+    >>> table = pd.DataFrame({
+    ...     "inactivity": [1, 2, 1, 2, 30, 31, 32, 33, 30, 32],
+    ...     "frequency": [9, 8, 9, 9, 1, 1, 2, 1, 2, 2],
+    ...     "monetary_value": [50.0, 55.0, 52.0, 49.0, 20.0, 21.0, 19.0, 20.0, 22.0, 21.0],
+    ... })
+    >>> clusterer = CustomerClusterer(n_clusters=2).fit(table)
+    >>> clusterer.labels_
+    array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+    >>> clusterer.profile_table()[["cluster", "n_customers", "stability", "frequency_mean"]]
+       cluster  n_customers  stability  frequency_mean
+    0        0            4        1.0            8.75
+    1        1            6        1.0            1.50
+    """
+
+    _rules: ClassVar[Mapping[str, tuple[Rule, ...]]] = {
+        "n_clusters": (OneOf(("stability",)), integer(1)),
+        "max_clusters": (integer(2),),
+        "features": (InstanceOf((list, tuple, np.ndarray)), NONE),
+        "scaler": (OneOf(("auto", "standard")), NONE),
+        "order_by": (TEXT, NONE),
+        "n_bootstraps": (integer(0),),
+        "max_samples": (integer(2),),
+        "random_state": (integer(0, 2**32 - 1), InstanceOf((np.random.RandomState,)), NONE),
+    }
+
+    def __init__(
+        self,
+        *,
+        n_clusters: str | int = "stability",
+        max_clusters: int = 8,
+        features: Sequence[str] | None = None,
+        scaler: str | None = "auto",
+        order_by: str | None = None,
+        n_bootstraps: int = 20,
+        max_samples: int = 4096,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.max_clusters = max_clusters
+        self.features = features
+        self.scaler = scaler
+        self.order_by = order_by
+        self.n_bootstraps = n_bootstraps
+        self.max_samples = max_samples
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Choose the number of clusters and find them.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_customers, n_features)
+            Customer table, or a numeric matrix.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        MissingColumnError
+            If the frame lacks a feature.
+        InvalidDataError
+            If a feature has a missing or infinite value, or there are too few different customers.
+
+        Warns
+        -----
+        FitWarning
+            If no number of clusters is stable.
+        """
+        return self._fit(X)
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit, and give the cluster of each customer.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_customers, n_features)
+            Customer table, or a numeric matrix.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            Clusters, int64, 0 first.
+        """
+        return self._fit(X).labels_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The cluster of each customer: the one with the nearest centre.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_customers, n_features)
+            Customer table with the features, or a numeric matrix.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            Clusters, int64, 0 first.
+        """
+        check_is_fitted(self)
+        return nearest(scale(self._matrix(X, reset=False), self.scaling_), self._centers)
+
+    def profile_table(self) -> Any:
+        """What sets each cluster apart, one row per cluster.
+
+        Returns
+        -------
+        frame
+            `cluster`, `n_customers`, `customer_share`, `stability`, `hint` (the features that differ from the
+            rest by .8 standard deviations or more), and for each feature its `_mean`, `_median` and `_effect`,
+            in the kind of frame that `fit` was given; pandas for a matrix.
+        """
+        check_is_fitted(self)
+        names = [str(name) for name in self._feature_names()]
+        profiles, untested = self.profiles_, np.full(self.n_clusters_, np.nan)
+        columns = {
+            "cluster": np.arange(self.n_clusters_),
+            "n_customers": profiles["n_customers"],
+            "customer_share": profiles["customer_share"],
+            "stability": self.stability_.get(self.n_clusters_, untested),
+            "hint": np.array(hints(profiles["effect"], names)),
+        }
+        for at, name in enumerate(names):
+            columns |= {f"{name}_{figure}": profiles[figure][:, at] for figure in ("mean", "median", "effect")}
+        return _frames.table(columns, self._kind)
+
+    def _fit(self, X: Any) -> Self:
+        check_params(self, self._rules)
+        if self.n_clusters == "stability" and self.n_bootstraps == 0:
+            raise ValueError('n_clusters="stability" needs n_bootstraps of at least 1. Got 0.')
+        random = check_random_state(self.random_state)
+        matrix = self._matrix(X, reset=True)
+        first = self._first_feature()
+        order = np.lexsort(matrix.T[::-1])
+        ordered = matrix[order]
+        self.scaling_ = learn_scaling(ordered, self.scaler)
+        Z = scale(ordered, self.scaling_)
+        if not np.isfinite(Z).all():
+            raise InvalidDataError("The features are too large or too small to be scaled. Divide them by a unit first.")
+        sampled = len(Z) > self.max_samples
+        drawn = np.sort(random.choice(len(Z), self.max_samples, replace=False)) if sampled else np.arange(len(Z))
+        sample, ordered_sample = Z[drawn], ordered[drawn]
+        centers = {}
+        self.stability_ = {}
+        bootstraps = draws(len(sample), self.n_bootstraps, random)
+        for k in self._candidates(n_distinct(sample)):
+            found, similarities = cluster_and_redraw(sample, k, bootstraps, random)
+            rank = descending(ordered_sample, nearest(sample, found), k, first)
+            centers[k] = found[rank]
+            if bootstraps:
+                self.stability_[k] = similarities[rank]
+        self.n_clusters_ = self._choose(list(centers))
+        self._finish(ordered, Z, centers[self.n_clusters_], sampled, first)
+        self.labels_ = np.empty(len(Z), np.int64)
+        self.labels_[order] = nearest(Z, self._centers)
+        return self
+
+    def _candidates(self, distinct: int) -> list[int]:
+        if self.n_clusters != "stability":
+            if distinct < int(self.n_clusters):
+                raise InvalidDataError(
+                    f"CustomerClusterer cannot find {self.n_clusters} clusters among {distinct} different customers. "
+                    'Lower n_clusters, or use n_clusters="stability".'
+                )
+            return [int(self.n_clusters)]
+        if distinct < 2:
+            raise InvalidDataError(
+                f"CustomerClusterer found no differences: all customers are alike in {self._feature_names()}."
+            )
+        return list(range(2, max(2, min(self.max_clusters, distinct // 2)) + 1))
+
+    def _choose(self, tried: list[int]) -> int:
+        if self.n_clusters != "stability":
+            return tried[0]
+        k = most_stable(self.stability_)
+        weakest = self.stability_[k].min()
+        if weakest < STABLE:
+            warnings.warn(
+                f"No number of clusters from {tried[0]} to {tried[-1]} is stable: with {k}, the weakest cluster is "
+                f"found again with a mean Jaccard similarity of {weakest:.2f} (stable from {STABLE}). Take the "
+                "clusters as a description of these customers only, try other features, or set n_clusters.",
+                FitWarning,
+                stacklevel=4,
+            )
+        return k
+
+    def _finish(self, X: np.ndarray, Z: np.ndarray, centers: np.ndarray, sampled: bool, first: int) -> None:
+        k = len(centers)
+        if sampled:
+            centers = KMeans(k, init=centers, n_init=1, random_state=0).fit(Z).cluster_centers_
+        labels = nearest(Z, centers)
+        if sampled:  # more customers may order the clusters otherwise
+            rank = descending(X, labels, k, first)
+            centers, labels = centers[rank], np.argsort(rank)[labels]
+            self.stability_ = {
+                tried: values[rank] if tried == k else values for tried, values in self.stability_.items()
+            }
+        for cluster in np.unique(labels):  # k-means adds up in an order that varies between runs; this does not
+            centers[cluster] = Z[labels == cluster].mean(axis=0)
+        self._centers = centers
+        self.cluster_centers_ = unscale(centers, self.scaling_)
+        self.profiles_ = profile(X, Z, nearest(Z, centers), k)
+
+    def _matrix(self, X: Any, *, reset: bool) -> np.ndarray:
+        named = _frames.is_frame(X) and all(isinstance(name, str) for name in _frames.read(X).columns)
+        if named:
+            frame = _frames.read(X)
+            chosen = self._chosen(frame.columns)
+            X = _frames.table({name: finite(frame, name, "CustomerClusterer") for name in chosen})
+        elif self.features is not None:
+            raise ValueError("The 'features' parameter names columns, but X is a matrix without column names.")
+        if reset:
+            self._kind = _frames.kind(frame) if named else "pandas"
+        return validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=2 if reset else 1)
+
+    def _chosen(self, columns: list[str]) -> list[str]:
+        if self.features is None and CUSTOMER_ID not in columns and not set(RFM) <= set(columns):
+            return columns
+        chosen = list(RFM if self.features is None else self.features)
+        check_columns(columns, chosen, "CustomerClusterer", "Name yours with features=[...].")
+        return chosen
+
+    def _feature_names(self) -> list[Any]:
+        return list(getattr(self, "feature_names_in_", [f"x{at}" for at in range(self.n_features_in_)]))
+
+    def _first_feature(self) -> int:
+        names = self._feature_names()
+        if self.order_by is not None and self.order_by not in names:
+            raise ValueError(
+                f"The 'order_by' parameter of CustomerClusterer must be one of the features {names}. "
+                f"Got {self.order_by!r} instead."
+            )
+        return len(names) - 1 if self.order_by is None else names.index(self.order_by)
