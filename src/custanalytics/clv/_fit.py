@@ -1,0 +1,220 @@
+"""Maximum likelihood on exact sufficient statistics: compression, the solver, and what the curvature says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from custanalytics import _jit
+from custanalytics.clv._kernels import group_rows
+
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+BOX = float(np.log(1e10))  # scaled parameters are looked for between 1e-10 and 1e10
+LONGEST_STEP = 2.0  # in log-parameters
+STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
+FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
+COARSE = 4096  # distinct rows of the first, coarse fit
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Distinct observations in ascending order, and how many customers have each."""
+
+    columns: tuple[np.ndarray, ...]
+    weight: np.ndarray
+
+    def scaled(self, factors: tuple[float, ...]) -> Sample:
+        """Every column divided by its factor."""
+        divided = (column / f if f != 1 else column for column, f in zip(self.columns, factors, strict=True))
+        return Sample(tuple(divided), self.weight)
+
+    def thinned(self, size: int) -> Sample:
+        """About `size` of the distinct observations, evenly spread over their order."""
+        step = max(1, self.weight.size // size)
+        columns = tuple(np.ascontiguousarray(column[step // 2 :: step]) for column in self.columns)
+        return Sample(columns, np.ascontiguousarray(self.weight[step // 2 :: step]))
+
+    def mean(self, column: int) -> float:
+        """Weighted mean of a column; 1 where there is nothing to average or it is 0."""
+        total = float(self.weight.sum())
+        mean = float(self.weight @ self.columns[column]) / total if total > 0 else 0.0
+        return mean if mean > 0 else 1.0
+
+
+def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.ndarray, np.ndarray] | None:
+    """Codes of the distinct rows of up to three float columns, and the first row of each.
+
+    None where more than `most` of the first rows (a share) are distinct, so that grouping does not pay.
+    """
+    n = columns[0].size
+    bits = [(column + 0.0).view(np.int64) for column in columns]  # -0.0 becomes 0.0
+    codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
+    found = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
+    return None if found < 0 else (codes, rows[:found])
+
+
+def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Sample:
+    """Distinct rows in ascending order, with summed weights: the same whatever the order of the rows."""
+    grouped = distinct(columns)
+    assert grouped is not None  # most=1 never gives up
+    codes, rows = grouped
+    unique = tuple(column[rows] + 0.0 for column in columns)
+    if weight is None:
+        sums: np.ndarray = np.bincount(codes, minlength=rows.size).astype(np.float64)
+    else:
+        # Sums of whole numbers are exact in any order; others are added in ascending order.
+        whole = bool(np.all(weight == np.rint(weight)))
+        if not whole:
+            at = np.lexsort((weight, codes))
+            codes, weight = codes[at], weight[at]
+        sums = np.bincount(codes, weights=weight, minlength=rows.size)
+    order = np.lexsort(unique[::-1])
+    return Sample(tuple(np.ascontiguousarray(column[order]) for column in unique), sums[order])
+
+
+def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray) -> np.ndarray:
+    """Log-likelihood and gradient over the sample: shape (1 + n_params,)."""
+    n = sample.weight.size
+    parts = np.zeros((len(_jit.slices(n)), 1 + theta.size))
+    _jit.run(loop, n, *sample.columns, sample.weight, theta, out=(parts,))
+    result = np.zeros(1 + theta.size)
+    for part in parts:  # in slice order: the same bits for any number of threads
+        result += part
+    return result
+
+
+def negative_log_likelihood(loop: Callable[..., None], sample: Sample, penalty: float) -> Objective:
+    """The function of the log-parameters to minimise: value and gradient."""
+
+    def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = np.exp(logs)
+        result = total(loop, sample, theta)
+        value = penalty * float(logs @ logs) - result[0]
+        return value, 2.0 * penalty * logs - result[1:] * theta
+
+    return objective
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where the solver ended, with the curvature there."""
+
+    logs: np.ndarray
+    value: float
+    gain: float  # by how much the next step is expected to improve the objective
+    hessian: np.ndarray
+    n_iter: int
+    converged: bool
+
+
+def minimise(objective: Objective, start: np.ndarray, max_iter: int, tol: float) -> Optimum:
+    """Damped Newton steps within the box, on curvature from differences of the exact gradient.
+
+    Directions of negative curvature are followed downhill; a step is at most `LONGEST_STEP` long and halved until
+    it improves. Converged means that the next step gains at most `tol`; that step is still taken.
+    """
+    logs = np.clip(start, -BOX, BOX)
+    value, gradient = objective(logs)
+    hessian, gain, n_iter = np.zeros((logs.size, logs.size)), np.inf, 0
+    while n_iter < max_iter:
+        n_iter += 1
+        hessian = curvature(objective, logs)
+        step, gain = _newton_step(logs, gradient, hessian)
+        moved = _search(objective, logs, value, gradient, step)
+        if moved is not None:
+            logs, value, gradient = moved
+        if gain <= tol or moved is None:
+            break
+    return Optimum(logs, value, gain, hessian, n_iter, gain <= tol)
+
+
+def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
+    """Symmetric matrix of second derivatives, by central differences of the gradient."""
+    hessian = np.empty((logs.size, logs.size))
+    for k in range(logs.size):
+        up, down = logs.copy(), logs.copy()
+        up[k] += STEP
+        down[k] -= STEP
+        hessian[k] = (objective(up)[1] - objective(down)[1]) / (up[k] - down[k])
+    return 0.5 * (hessian + hessian.T)
+
+
+def _newton_step(logs: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
+    pushed_out = ((logs <= -BOX) & (gradient > 0)) | ((logs >= BOX) & (gradient < 0))
+    free = np.flatnonzero(~pushed_out)
+    step = np.zeros_like(logs)
+    if free.size == 0:
+        return step, 0.0
+    values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+    slopes = vectors.T @ gradient[free]
+    lengths = slopes / np.maximum(np.abs(values), TINY)
+    lengths[slopes == 0.0] = 0.0
+    longest = float(np.sqrt(lengths @ lengths)) if np.all(np.isfinite(lengths)) else np.inf
+    if longest > LONGEST_STEP:
+        # cut every direction to the longest step, then all of them together
+        lengths = np.clip(lengths, -LONGEST_STEP, LONGEST_STEP)
+        lengths *= LONGEST_STEP / max(float(np.sqrt(lengths @ lengths)), LONGEST_STEP)
+    step[free] = -vectors @ lengths
+    return step, 0.5 * float(slopes @ lengths)
+
+
+def _search(
+    objective: Objective, logs: np.ndarray, value: float, gradient: np.ndarray, step: np.ndarray
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    noise = 1e-14 * abs(value)
+    for _ in range(40):
+        trial = np.clip(logs + step, -BOX, BOX)
+        new, slope = objective(trial)
+        if np.isfinite(new) and new <= value + 1e-4 * float(gradient @ (trial - logs)) + noise:
+            return trial, new, slope
+        step = 0.5 * step
+    return None
+
+
+def fit_sample(
+    loop: Callable[..., None], sample: Sample, starts: np.ndarray, penalty: float, max_iter: int, tol: float
+) -> Optimum:
+    """The best optimum from several starts (log-parameters, one a row); large samples are begun on a thin one."""
+    objective = negative_log_likelihood(loop, sample, penalty)
+    thin = sample.thinned(COARSE) if sample.weight.size > 2 * COARSE else sample
+    coarse = objective if thin is sample else negative_log_likelihood(loop, thin, penalty)
+    order = np.argsort([coarse(start)[0] for start in starts], kind="stable")
+    best: Optimum | None = None
+    for start in starts[order]:
+        optimum = minimise(coarse, start, max_iter, tol)
+        if thin is not sample:
+            first = optimum.n_iter
+            optimum = minimise(objective, optimum.logs, max_iter, tol)
+            optimum = Optimum(**{**vars(optimum), "n_iter": first + optimum.n_iter})
+        if best is None or optimum.value < best.value:
+            best = optimum
+        if best.converged and not undetermined(best).any():
+            break
+    assert best is not None  # there is always a start
+    return best
+
+
+def undetermined(optimum: Optimum) -> np.ndarray:
+    """Which log-parameters lie at the box, or along a direction in which the objective is flat."""
+    values, vectors = np.linalg.eigh(optimum.hessian)
+    along_flat = (np.abs(vectors[:, values < FLAT]) > 0.1).any(axis=1)
+    return along_flat | (np.abs(optimum.logs) >= BOX)
+
+
+def covariance(optimum: Optimum, theta: np.ndarray) -> np.ndarray:
+    """Inverse of the observed information, in natural parameters; what is not determined has infinite variance.
+
+    The others are then given with those held where they are.
+    """
+    open_ended = undetermined(optimum)
+    known = np.flatnonzero(~open_ended)
+    result = np.zeros((theta.size, theta.size))
+    if known.size:
+        result[np.ix_(known, known)] = np.linalg.inv(optimum.hessian[np.ix_(known, known)])
+    result = 0.5 * (result + result.T) * np.outer(theta, theta)
+    result[open_ended, open_ended] = np.inf
+    return result
