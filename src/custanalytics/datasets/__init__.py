@@ -2,5 +2,6 @@
 
 from custanalytics.datasets._cdnow import load_cdnow
 from custanalytics.datasets._complete_journey import load_complete_journey
+from custanalytics.datasets._simulate import SimulatedTransactions, simulate_transactions
 
-__all__ = ["load_cdnow", "load_complete_journey"]
+__all__ = ["SimulatedTransactions", "load_cdnow", "load_complete_journey", "simulate_transactions"]
