@@ -31,17 +31,16 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
         data = nw.from_dict(arrays, backend="pandas")
     try:
         frame = nw.from_native(data)
+        if isinstance(frame, nw.LazyFrame):
+            frame = frame.collect()
+        names = frame.columns
+    except nw.exceptions.DuplicateError as error:
+        raise InvalidDataError(f"{owner} needs columns with distinct names. {error}") from error
     except TypeError as error:
         raise TypeError(
             f"{owner} takes a pandas, Polars or PyArrow frame with named columns; "
             f"got {type(data).__module__}.{type(data).__name__}."
         ) from error
-    if isinstance(frame, nw.LazyFrame):
-        frame = frame.collect()
-    try:
-        names = frame.columns
-    except nw.exceptions.DuplicateError as error:
-        raise InvalidDataError(f"{owner} needs columns with distinct names; two share one.") from error
     check_columns(names, needed, owner, hint)
     return frame
 
