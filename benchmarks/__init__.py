@@ -1,0 +1,1 @@
+"""Speed against named peers, measured only after agreement is asserted."""

@@ -1,0 +1,46 @@
+"""Sphinx configuration."""
+
+import os
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+project = "custanalytics"
+author = "The custanalytics developers"
+copyright = "2026, the custanalytics developers"
+
+from custanalytics import __version__ as release  # noqa: F401
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py.md5"]
+templates_path: list[str] = []
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "inherited-members": False}
+suppress_warnings = ["config.cache"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(Path(__file__).parents[1] / "examples"),
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"score_real_data\.py",
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+    "show_memory": False,
+}
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+html_theme = "pydata_sphinx_theme"
+html_title = "custanalytics"
+html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
+html_show_sourcelink = False
