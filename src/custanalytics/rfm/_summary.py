@@ -91,7 +91,7 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
     >>> from custanalytics.rfm import RFMSummary
     >>> log = pd.DataFrame({
     ...     "customer_id": [7, 7, 7, 8],
-    ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-01-15 09:30", "2024-01-15 18:00", "2024-01-08"]),
+    ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-01-15", "2024-01-15", "2024-01-08"]),
     ...     "amount": [20.0, 30.0, -10.0, 50.0],
     ... })
     >>> table = RFMSummary(as_of="2024-01-29").fit_transform(log)
