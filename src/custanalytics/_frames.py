@@ -198,6 +198,17 @@ def take(values: nw.Series[Any], at: np.ndarray) -> nw.Series[Any]:
     return values[at.tolist()] if values.implementation.is_pyarrow() else values[at]
 
 
+def take_or_missing(values: nw.Series[Any], at: np.ndarray) -> nw.Series[Any]:
+    """The elements of a column at integer positions, missing where a position is -1 (integers in pandas: Int64)."""
+    if values.implementation.is_pandas():
+        native = values.to_native().reset_index(drop=True)
+        native = native.astype("Int64") if values.dtype.is_integer() else native
+        return nw.from_native(native.reindex(at).reset_index(drop=True), series_only=True)
+    given = like(values.to_frame(), "given", at >= 0)
+    pairs = take(values, np.maximum(at, 0)).alias("value").to_frame().with_columns(given)
+    return pairs.select(nw.when(nw.col("given")).then(nw.col("value")))["value"].alias(values.name)
+
+
 def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str = "This call") -> None:
     """Raise an InvalidDataError unless every row is another customer."""
     doubled = frame[column].is_duplicated().to_numpy()
