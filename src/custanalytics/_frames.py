@@ -97,7 +97,7 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
 
 def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     """A date or datetime column as int64 microseconds on its own wall clock, missing as NO_TIME: shape (n_rows,)."""
-    series = _without_zone(frame[column])
+    series = wall_clock(frame[column])
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
         raise InvalidDataError(
             f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_repair_hint(column)}"
@@ -106,6 +106,17 @@ def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
         series = series.cast(nw.Datetime("us"))
     values = np.asarray(series.to_numpy())
     return np.ascontiguousarray(values.astype("datetime64[us]", copy=False)).view(np.int64)
+
+
+def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any]:
+    """A column of zoned times as naive times on their own wall clock, or on that of `zone`; any other as it is."""
+    if series.dtype == nw.Unknown and getattr(series.to_native().dtype, "tz", None) is not None:
+        # Narwhals does not recognise zones of pandas whose name has an underscore, such as America/New_York.
+        native = series.to_native() if zone is None else series.to_native().dt.tz_convert(zone)
+        return nw.from_native(native.dt.tz_localize(None), series_only=True)
+    if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone is not None:
+        return (series if zone is None else series.dt.convert_time_zone(zone)).dt.replace_time_zone(None)
+    return series
 
 
 def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarray, nw.Series[Any]]:
@@ -268,15 +279,6 @@ def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, n
     rank = np.full(order.size + 1, -1, np.int64)  # the last place serves the code -1
     rank[order] = np.arange(order.size)
     return rank[found], take(uniques, order)
-
-
-def _without_zone(series: nw.Series[Any]) -> nw.Series[Any]:
-    if series.dtype == nw.Unknown and getattr(series.to_native().dtype, "tz", None) is not None:
-        # Narwhals does not recognise zones of pandas whose name has an underscore, such as America/New_York.
-        return nw.from_native(series.to_native().dt.tz_localize(None), series_only=True)
-    if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone is not None:
-        return series.dt.replace_time_zone(None)
-    return series
 
 
 def _repair_hint(column: str) -> str:
