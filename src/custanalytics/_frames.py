@@ -191,9 +191,8 @@ def like(frame: nw.DataFrame[Any], name: str, values: Any) -> nw.Series[Any]:
 
 def build(frame: nw.DataFrame[Any], columns: Mapping[str, Any]) -> nw.DataFrame[Any]:
     """A new frame of the same library as `frame`, from arrays and columns of equal length."""
-    return nw.from_dict(
-        {name: like(frame, name, values) for name, values in columns.items()}, backend=frame.implementation
-    )
+    first, *rest = (like(frame, name, values) for name, values in columns.items())
+    return first.to_frame().with_columns(*rest)  # no copy, where nw.from_dict makes one in pandas
 
 
 def extend(frame: nw.DataFrame[Any], columns: Mapping[str, Any]) -> nw.DataFrame[Any]:
@@ -232,6 +231,10 @@ def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str
 
 class FrameTransformer(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Frame in, frame out: the same kind as came in, or the kind that `set_output` asks for."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # scikit-learn's own wrapper would rename the output by position; `_give` does what is needed.
+        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Choose the kind of frame that `transform` gives.

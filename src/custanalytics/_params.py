@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -134,6 +136,17 @@ def offenders(bad: np.ndarray, ids: Any, verb_phrase: str, what: str = "customer
     first = ", ".join(str(ids[int(row)]) for row in rows[:5])
     more = ", …" if rows.size > 5 else ""
     return f"{rows.size:,} of {len(bad):,} {what} {verb_phrase} (first: {first}{more})"
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the first line outside this package and scikit-learn that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+_INSIDE = ("custanalytics", "sklearn")
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:

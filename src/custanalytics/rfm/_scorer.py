@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar, Self
 
 import narwhals as nw
@@ -12,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, INACTIVITY, MONETARY_VALUE, RECENCY, T
-from custanalytics._params import TEXT, Rule, check_params, integer
+from custanalytics._params import TEXT, Rule, check_params, integer, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._wording import bad_customers
 
@@ -147,11 +146,10 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
             cuts = _cut_points(sign * values, self.n_bins)
             self.cut_points_[score] = sign * cuts + 0.0
             if values.min() == values.max():
-                warnings.warn(
+                warn(
                     f"All {values.size:,} customers have {column} = {values[0]:g}, so that {score} is 1 for every one "
                     "of them. Fit on a table where it differs, or segment by rules without it.",
                     DataQualityWarning,
-                    stacklevel=2,
                 )
         self.feature_names_in_ = np.asarray(frame.columns, dtype=object)
         self.n_features_in_ = len(frame.columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar, Self
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, LOG_REQUIRED, ORDER_ID, QUANTITY, SUMMARY_COLUMNS, TIMESTAMP
-from custanalytics._params import InstanceOf, OneOf, Rule, check_params, offenders
+from custanalytics._params import InstanceOf, OneOf, Rule, check_params, offenders, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._clock import PERIODS, UNITS, Clock, last_microsecond
 from custanalytics.rfm._pieces import BadRowsError, Rows, summarise
@@ -197,13 +196,12 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         except BadRowsError:
             _refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
         if only_returns.size:
-            first = _ids(frame, np.sort(only_returns)[:5], distinct).to_list()
-            warnings.warn(
+            first = _ids(frame, only_returns[:5], distinct).to_list()
+            warn(
                 f"{only_returns.size:,} customers have returns but no purchase up to {self.as_of_} and are left out "
                 f"(first: {', '.join(map(str, first))}{', …' if only_returns.size > 5 else ''}). "
                 "Their purchases may lie before the start of the log.",
                 DataQualityWarning,
-                stacklevel=2,
             )
         return self._give(_frames.build(frame, {CUSTOMER_ID: _ids(frame, ids, distinct), **table}))
 
@@ -255,9 +253,12 @@ def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
 
 
 def _ids(frame: nw.DataFrame[Any], ids: np.ndarray, distinct: nw.Series[Any] | None) -> nw.Series[Any]:
+    dtype = frame[CUSTOMER_ID].dtype
     if distinct is not None:
-        return _frames.take(distinct, ids)
-    return _frames.like(frame, CUSTOMER_ID, ids).cast(frame[CUSTOMER_ID].dtype)
+        found = _frames.take(distinct, ids)
+        return found.cast(dtype) if dtype == nw.String else found
+    ids = ids.view(np.uint64) if dtype == nw.UInt64 else ids
+    return _frames.like(frame, CUSTOMER_ID, ids).cast(dtype)
 
 
 def _refuse_bad_rows(
