@@ -1,5 +1,7 @@
 """Buy-till-you-die models, spend models, lifetime value."""
 
 from custanalytics.clv._beta_geo import BetaGeoModel
+from custanalytics.clv._gamma_gamma import GammaGammaModel
+from custanalytics.clv._lifetime_value import LifetimeValue
 
-__all__ = ["BetaGeoModel"]
+__all__ = ["BetaGeoModel", "GammaGammaModel", "LifetimeValue"]

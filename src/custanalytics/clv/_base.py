@@ -19,6 +19,7 @@ from custanalytics import _frames, _jit
 from custanalytics._columns import CUSTOMER_ID, FREQUENCY, RECENCY, T
 from custanalytics._params import Number, Rule, check_params, check_value, integer, offenders
 from custanalytics.clv import _fit
+from custanalytics.clv._discounting import discounting
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 POSITIVE = Number(0, closed="neither")
@@ -233,14 +234,14 @@ class PurchaseModel(LikelihoodModel):
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `recency` and `T`.
         horizon : float
-            Length of the time ahead, (T, T + horizon], in `time_unit`.
+            Length of the time ahead, (T, T + horizon], in `time_unit`; may be infinite.
 
         Returns
         -------
         ndarray of shape (n_customers,)
             Expected purchases; P(alive) is included.
         """
-        check_value("horizon", horizon, (Number(0, closed="left"),), "predict_purchases")
+        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
         return self._weighted_purchases(table, np.array([float(horizon)]), np.ones(1))
 
     def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> np.ndarray:
@@ -251,7 +252,7 @@ class PurchaseModel(LikelihoodModel):
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `recency` and `T`.
         horizon : float
-            Length of the time ahead in `time_unit`.
+            Length of the time ahead in `time_unit`; may be infinite.
         rate : float
             Continuous rate of discount per `time_unit`: a purchase after t counts exp(-rate * t).
 
@@ -260,9 +261,11 @@ class PurchaseModel(LikelihoodModel):
         ndarray of shape (n_customers,)
             Discounted expected purchases.
         """
-        check_value("horizon", horizon, (Number(0, sys.float_info.max, closed="both"),), "predict_discounted_purchases")
-        check_value("rate", rate, (Number(0, closed="left"),), "predict_discounted_purchases")
-        return self._weighted_purchases(table, *discounting(float(horizon), float(rate)))
+        for name, value in (("horizon", horizon), ("rate", rate)):
+            check_value(name, value, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
+        check_is_fitted(self, "params_")
+        times = [value for name, value in self.params_.items() if self._unit_powers.get(name) == 1]
+        return self._weighted_purchases(table, *discounting(float(horizon), float(rate), min(times)))
 
     def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
         theta = self._theta()
@@ -321,25 +324,6 @@ def refuse(frame: Any, bad: np.ndarray, verb_phrase: str, remedy: str) -> None:
         named = CUSTOMER_ID in frame.columns
         ids = frame[CUSTOMER_ID].to_list() if named else range(len(frame))
         raise InvalidDataError(f"{offenders(bad, ids, verb_phrase, 'customers' if named else 'rows')}. {remedy}")
-
-
-def discounting(horizon: float, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Horizons t_k and weights w_k such that the sum of w_k E[X(t_k)] is the integral of exp(-rate t) dE[X(t)].
-
-    By parts, exp(-rate H) E[X(H)] + rate * integral over (0, H) of exp(-rate t) E[X(t)] dt, the integral by
-    Gauss and Legendre on panels that double in length, since E[X(t)] bends most at its beginning.
-    """
-    if rate == 0 or horizon == 0:
-        return np.array([horizon]), np.ones(1)
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    edges = horizon * np.concatenate(([0.0], 2.0 ** np.arange(1 - PANELS, 1)))
-    half = 0.5 * np.diff(edges)[:, None]
-    times = (edges[:-1, None] + half * (1.0 + nodes)).ravel()
-    factors = (half * weights).ravel() * rate * np.exp(-rate * times)
-    return np.append(times, horizon), np.append(factors, np.exp(-rate * horizon))
-
-
-NODES, PANELS = 16, 1
 
 
 def warn(message: str, category: type[Warning]) -> None:

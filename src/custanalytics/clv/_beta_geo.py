@@ -3,33 +3,169 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
 
+from custanalytics import _jit
+from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo
 from custanalytics.clv._base import PurchaseModel
 
 
 class BetaGeoModel(PurchaseModel):
-    """BG/NBD."""
+    """BG/NBD model of purchases by customers who may drop out after any purchase.
+
+    While active, a customer buys at random at a rate of their own; after each purchase they drop out with a
+    probability of their own, unseen. It applies to purchases without a contract at irregular times. It does not
+    where customers can leave without having bought (`ParetoNBDModel`: here somebody who never came back is active
+    for certain), where purchases are regular, or where a season or a campaign moves everybody at once.
+
+    Parameters
+    ----------
+    penalty : float, default=0.0
+        Weight of the squared log-parameters (`alpha` in units of the mean `T`) that is taken off the log-likelihood:
+        a normal prior of variance 1 / (2 * penalty) on each of them.
+    max_iter : int, default=200
+        Most iterations of the solver.
+    tol : float, default=1e-9
+        The solver stops when its next step would gain no more log-likelihood than this.
+
+    Attributes
+    ----------
+    params_ : dict of str to float
+        `r` and `alpha` (in `time_unit`) of the gamma distribution of rates, `a` and `b` of the beta distribution of
+        dropout probabilities.
+    log_likelihood_ : float
+        At `params_`.
+    standard_errors_ : dict of str to float
+        From the observed information; infinite for `undetermined_` parameters.
+    covariance_ : ndarray of shape (4, 4)
+        Of `r`, `alpha`, `a`, `b`.
+    converged_ : bool
+        Whether the solver reached `tol`.
+    n_iter_ : int
+        Iterations of the solver.
+    undetermined_ : tuple of str
+        Parameters that the data leave open: flat likelihood, or a maximum at the boundary.
+    n_features_in_ : int
+        3.
+    feature_names_in_ : ndarray of shape (3,)
+        The columns used.
+
+    See Also
+    --------
+    GammaGammaModel : How much customers spend.
+    LifetimeValue : Purchases times spend, discounted.
+
+    Notes
+    -----
+    With B the beta function, the likelihood of x repeat purchases, the last at :math:`t_x`, observed to T, is
+
+    .. math:: L = \\frac{\\Gamma(r+x) \\alpha^r}{\\Gamma(r)} \\Big[ \\frac{B(a, b+x)}{B(a, b)} (\\alpha+T)^{-r-x}
+              + \\delta_{x>0} \\frac{B(a+1, b+x-1)}{B(a, b)} (\\alpha+t_x)^{-r-x} \\Big].
+
+    It is evaluated, with its exact gradient, on the distinct (`frequency`, `recency`, `T`).
+
+    Given that a customer is active at T, their dropout probability p is Beta(a, b + x), and the purchases expected
+    in the next t are
+
+    .. math:: E_p\\Big[\\frac{1 - (1 + p t / (\\alpha + T))^{-r-x}}{p}\\Big],
+
+    which has no singularity at a = 1, unlike the usual form in terms of a hypergeometric function. It is summed as
+    a series of positive terms, or where that is long integrated by the trapezoidal rule in logit(p); either way the
+    relative error is below 1e-11 for x up to 1e4, shapes from 1e-3 to 1e3 and any horizon.
+
+    References
+    ----------
+    .. [1] P. S. Fader, B. G. S. Hardie and K. L. Lee (2005), "Counting Your Customers the Easy Way: An Alternative
+       to the Pareto/NBD Model", Marketing Science 24(2), https://doi.org/10.1287/mksc.1040.0098; equations 6
+       (likelihood), 8 (P(X(t) = n)), 9 (E[X(t)]) and 10 (conditional expectation).
+    .. [2] P. S. Fader, B. G. S. Hardie and K. L. Lee (2008), "Computing P(alive) Using the BG/NBD Model",
+       http://www.brucehardie.com/notes/021/.
+
+    Examples
+    --------
+    >>> from custanalytics.clv import BetaGeoModel
+    >>> model = BetaGeoModel.from_params(r=0.243, alpha=4.414, a=0.793, b=2.426)  # CDNOW, in weeks
+    >>> table = {"frequency": [2, 0], "recency": [30.43, 0.0], "T": [38.86, 38.86]}
+    >>> model.predict_purchases(table, horizon=39).round(3)
+    array([1.226, 0.195])
+    >>> model.predict_alive(table).round(3)
+    array([0.727, 1.   ])
+    """
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _loglik_loop = staticmethod(_kernels_beta_geo.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
+    _purchases_loop = staticmethod(_kernels_beta_geo.purchases_loop)
+
+    def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
+        """Expected repeat purchases of a new customer, from the first purchase on.
+
+        Parameters
+        ----------
+        horizon : float or array-like
+            How long after the first purchase, in `time_unit`.
+
+        Returns
+        -------
+        float or ndarray of the shape of `horizon`
+            E[X(horizon)].
+        """
+        theta = self._theta()
+        times = check_horizons(horizon, "expected_purchases_new_customer")
+        zeros, one = np.zeros(1), np.ones(1)
+        result = np.empty(times.size)
+        for at, time in enumerate(times.ravel()):
+            _jit.run(_kernels_beta_geo.purchases_loop, 1, zeros, zeros, theta, one * time, one, out=(result[at:],))
+        return result.reshape(times.shape) if times.ndim else float(result[0])
+
+    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
+        """Probability that a new customer makes exactly `n` repeat purchases.
+
+        Parameters
+        ----------
+        n : int or array-like of int
+            Number of repeat purchases, 0 or more.
+        horizon : float
+            How long after the first purchase, in `time_unit`.
+
+        Returns
+        -------
+        float or ndarray of the shape of `n`
+            P(X(horizon) = n).
+        """
+        r, alpha, a, b = self._theta()
+        counts = np.asarray(n)
+        for count in counts.ravel()[:1] if counts.size == 0 else (counts.min(), counts.max()):
+            check_value("n", count, (integer(0),), "probability_of_purchases")
+        check_value("horizon", horizon, (Number(0),), "probability_of_purchases")
+        counts = counts.astype(np.float64)
+        share = 1.0 if np.isinf(horizon) else horizon / (alpha + horizon)
+        stayed = np.exp(special.betaln(a, b + counts) - special.betaln(a, b))
+        with np.errstate(divide="ignore"):
+            powers = special.xlogy(counts, share) + special.xlog1py(r, -share)
+        ways = special.gammaln(r + counts) - special.gammaln(r) - special.gammaln(counts + 1.0)
+        positive = np.maximum(counts, 1.0)
+        left = np.where(counts > 0, stayed * a / (b + positive - 1.0) * special.betainc(positive, r, share), 0.0)
+        result = stayed * np.exp(ways + powers) + left
+        return result if result.ndim else float(result)
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
-        rate = max(sample.mean(0), 1e-3) if sample.columns[0].any() else 1e-3
-        return np.array(
-            [
-                (r, r / (rate * keep), a, b)
-                for r, keep, a, b in (
-                    (0.5, 2.0, 1.0, 3.0),
-                    (0.5, 1.0, 0.1, 3.0),
-                    (2.0, 1.0, 1.0, 3.0),
-                    (0.1, 4.0, 0.5, 0.5),
-                    (5.0, 1.0, 0.01, 1.0),
-                )
-            ]
-        )
+        rate = sample.mean(0) if sample.columns[0].any() else 1e-3
+        # r, how much faster active customers buy than the average, a, b
+        shapes = ((0.5, 2.0, 1.0, 3.0), (0.5, 1.0, 0.1, 3.0), (2.0, 1.0, 1.0, 3.0), (0.1, 4.0, 0.5, 0.5))
+        return np.array([(r, r / (rate * faster), a, b) for r, faster, a, b in (*shapes, (5.0, 1.0, 0.01, 1.0))])
+
+
+def check_horizons(horizon: ArrayLike, owner: str) -> np.ndarray:
+    """One or more horizons as float64: 0 or more, infinity allowed."""
+    times = np.asarray(horizon, dtype=np.float64)
+    if times.size:
+        for value in (float(times.min()), float(times.max())):
+            check_value("horizon", value, (Number(0),), owner)
+    return times

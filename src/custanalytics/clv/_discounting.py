@@ -1,0 +1,42 @@
+"""Discounted sums of purchases as a weighted sum of undiscounted expectations."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, expm1, log, log1p, sqrt
+
+import numpy as np
+
+from custanalytics._columns import units_per_year
+
+FADED = 60.0  # exp(-60): what comes later counts for nothing
+
+
+def force_of_discount(discount_rate: float, time_unit: str) -> float:
+    """Continuous rate per `time_unit` at which 1 + `discount_rate` a year ahead is worth 1 now."""
+    return log1p(discount_rate) / units_per_year(time_unit)
+
+
+def discounting(horizon: float, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times t_k and weights w_k with sum of w_k E[X(t_k)] = integral over (0, horizon] of exp(-rate t) dE[X(t)].
+
+    By parts, that is exp(-rate H) E[X(H)] + rate * integral of exp(-rate t) E[X(t)] dt. E[X(t)] bends on the scale
+    of alpha + T, which is never below `memory`: Gauss and Legendre's rule is taken in log(1 + t / scale), with
+    enough nodes for 1e-10.
+    """
+    if rate == 0.0 or horizon == 0.0:
+        return np.array([horizon]), np.ones(1)
+    end = min(horizon, FADED / rate)
+    scale = min(0.03, 3.0 * memory / end)  # as a share of the end
+    spread = log1p(1.0 / scale) if scale > 0.0 else log(1e308)
+    nodes, weights = _gauss_legendre(ceil((3.5 + sqrt(rate * end)) * spread))
+    shares = np.array([scale * expm1(spread * node) for node in nodes])
+    times = end * shares
+    factors = rate * end * spread * weights * (shares + scale) * np.exp(-rate * times)
+    return np.append(times, end), np.append(factors, np.exp(-rate * end))
+
+
+@lru_cache(maxsize=8)
+def _gauss_legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return 0.5 * (nodes + 1.0), 0.5 * weights

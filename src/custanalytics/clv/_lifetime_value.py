@@ -1,0 +1,191 @@
+"""Lifetime value: expected purchases times expected spend, discounted."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+
+from custanalytics._columns import DAYS_PER_UNIT
+from custanalytics._params import NONE, Having, Number, OneOf, Rule, check_params
+from custanalytics.clv._beta_geo import BetaGeoModel
+from custanalytics.clv._discounting import discounting, force_of_discount
+from custanalytics.clv._gamma_gamma import GammaGammaModel
+
+
+class LifetimeValue(BaseEstimator):
+    """What each customer is expected to be worth over a horizon.
+
+    Expected purchases from one model times expected spend per purchase from another, times the margin, each purchase
+    discounted to the end of the observation. It applies where both models do: customers come and go without notice,
+    and spend per purchase is unrelated to how often somebody buys. It does not apply to contracts.
+
+    Parameters
+    ----------
+    purchases : estimator, optional
+        Model with `predict_purchases(table, horizon)`; by default `BetaGeoModel()`.
+    spend : estimator or float, optional
+        Model with `predict_spend(table)`, or one value per purchase for everybody, in the currency of the log; by
+        default `GammaGammaModel()`.
+    horizon : float, default=52
+        How far ahead to look, in `time_unit`.
+    discount_rate : float, default=0.1
+        Per year, whatever the unit of the table: 0.1 makes 110 a year ahead worth 100 now.
+    time_unit : {"h", "D", "W", "M", "Y"}, default="W"
+        Unit of `recency`, `T` and `horizon`; a year has 365.25 days.
+    margin : float, default=1.0
+        Share of spend that counts as value.
+
+    Attributes
+    ----------
+    purchases_ : estimator
+        The fitted model of purchases.
+    spend_ : estimator or float
+        The fitted model of spend, or the value given.
+    n_features_in_ : int
+        How many columns the models use.
+    feature_names_in_ : ndarray of str
+        The columns that the models use.
+
+    See Also
+    --------
+    BetaGeoModel : The default for purchases.
+    GammaGammaModel : The default for spend.
+
+    Notes
+    -----
+    With delta = log(1 + `discount_rate`) / (units per year), X(t) the purchases in (T, T + t] and H the horizon,
+
+    .. math:: V = \\text{margin} \\cdot E(M) \\int_0^H e^{-\\delta t} \\, dE[X(t)]
+                = \\text{margin} \\cdot E(M) \\Big( e^{-\\delta H} E[X(H)]
+                  + \\delta \\int_0^H e^{-\\delta t} E[X(t)] \\, dt \\Big),
+
+    the integral by Gauss-Legendre quadrature in log(1 + t / scale) with a relative error of about 1e-10.
+
+    `fit` fits copies and leaves the given models as they are. Without `fit`, `predict` works as soon as the given
+    models are fitted, for example made by `from_params`; after `fit` it uses the copies.
+
+    References
+    ----------
+    .. [1] P. S. Fader, B. G. S. Hardie and K. L. Lee (2005), "RFM and CLV: Using Iso-Value Curves for Customer Base
+       Analysis", Journal of Marketing Research 42(4), equation 1, https://doi.org/10.1509/jmkr.2005.42.4.415.
+
+    Examples
+    --------
+    >>> from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue
+    >>> value = LifetimeValue(
+    ...     purchases=BetaGeoModel.from_params(r=0.243, alpha=4.414, a=0.793, b=2.426),
+    ...     spend=GammaGammaModel.from_params(p=6.25, q=3.74, v=15.4),
+    ... )
+    >>> table = {"frequency": [0, 2], "recency": [0.0, 30.43], "T": [38.86, 38.86], "monetary_value": [0.0, 25.0]}
+    >>> value.predict(table).round(2)
+    array([ 8.47, 40.02])
+    """
+
+    _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
+        "purchases": (Having(("fit", "predict_purchases")), NONE),
+        "spend": (Having(("fit", "predict_spend")), Number(0, closed="left"), NONE),
+        "horizon": (Number(0),),
+        "discount_rate": (Number(0, closed="left"),),
+        "time_unit": (OneOf(tuple(DAYS_PER_UNIT)),),
+        "margin": (Number(),),
+    }
+
+    def __init__(
+        self,
+        *,
+        purchases: Any = None,
+        spend: Any = None,
+        horizon: float = 52,
+        discount_rate: float = 0.1,
+        time_unit: str = "W",
+        margin: float = 1.0,
+    ) -> None:
+        self.purchases = purchases
+        self.spend = spend
+        self.horizon = horizon
+        self.discount_rate = discount_rate
+        self.time_unit = time_unit
+        self.margin = margin
+
+    def fit(self, table: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit a copy of each model to the table.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `frequency`, `recency`, `T` and `monetary_value`.
+        y : None
+            Ignored; here for scikit-learn.
+        sample_weight : array-like of shape (n_customers,), optional
+            Weight of each customer.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InvalidDataError
+            If the table breaks a rule of one of the models.
+        """
+        check_params(self, self._rules)
+        purchases = BetaGeoModel() if self.purchases is None else clone(self.purchases)
+        self.purchases_ = purchases.fit(table, sample_weight=sample_weight)
+        if isinstance(self.spend, int | float):
+            self.spend_: Any = self.spend
+        else:
+            spend = GammaGammaModel() if self.spend is None else clone(self.spend)
+            self.spend_ = spend.fit(table, sample_weight=sample_weight)
+        names = [name for model in (self.purchases_, self.spend_) for name in getattr(model, "feature_names_in_", ())]
+        self.feature_names_in_ = np.array(list(dict.fromkeys(names)), dtype=object)
+        self.n_features_in_ = self.feature_names_in_.size
+        return self
+
+    def predict(self, table: Any) -> np.ndarray:
+        """Expected discounted value of each customer over the horizon.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `frequency`, `recency`, `T` and, unless `spend` is a number, `monetary_value`.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            In the currency of the log, at its value at the end of the observation.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If neither this estimator nor the models it was given are fitted.
+        """
+        check_params(self, self._rules)
+        purchases, spend = self._models()
+        count = self._discounted(purchases, table)
+        worth = float(spend) if isinstance(spend, int | float) else spend.predict_spend(table)
+        with np.errstate(invalid="ignore"):  # no purchases at all are worth nothing, even at infinite spend
+            return np.where(count > 0, count * worth * float(self.margin), 0.0)
+
+    def _models(self) -> tuple[Any, Any]:
+        if hasattr(self, "purchases_"):
+            return self.purchases_, self.spend_
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
+                "This LifetimeValue is not fitted yet. Call fit(table), or pass fitted models as purchases= and spend=."
+            )
+        return self.purchases, self.spend
+
+    def _discounted(self, purchases: Any, table: Any) -> np.ndarray:
+        horizon, rate = float(self.horizon), force_of_discount(float(self.discount_rate), self.time_unit)
+        if hasattr(purchases, "predict_discounted_purchases"):
+            return purchases.predict_discounted_purchases(table, horizon, rate)
+        times, weights = discounting(horizon, rate, memory=np.inf)
+        pairs = zip(times, weights, strict=True)
+        return sum(weight * purchases.predict_purchases(table, time) for time, weight in pairs)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        given = [model for model in (self.purchases, self.spend) if not isinstance(model, int | float)]
+        return hasattr(self, "purchases_") or all(hasattr(model, "params_") for model in given)
