@@ -18,6 +18,7 @@ from custanalytics.exceptions import InvalidDataError
 from custanalytics.offers._kernels import gram
 
 DAY = 86_400_000_000  # microseconds
+SAME = 1e-8  # customers whose tastes vary less than this, as a share of their squares, are alike
 OWNER = "NextBestOffer.fit"
 
 
@@ -160,7 +161,9 @@ def deviations_gram(counts: csr_array, baskets: np.ndarray, popularity: np.ndarr
     _jit.call(gram, counts.indptr.astype(np.int64), counts.indices.astype(np.int64), scaled, out=(product,))
     credibility = baskets * scale
     cross = np.outer(counts.T @ (scale * credibility), popularity)
-    return product - cross - cross.T + (credibility @ credibility) * np.outer(popularity, popularity)
+    centred = product - cross - cross.T + (credibility @ credibility) * np.outer(popularity, popularity)
+    # Where customers hardly differ, the differences above are rounding noise: there is nothing to learn from.
+    return centred if np.trace(centred) > SAME * np.trace(product) else np.zeros_like(centred)
 
 
 def item_weights(gram_matrix: np.ndarray, penalty: float) -> np.ndarray:

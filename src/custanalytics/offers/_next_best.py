@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics import _frames, _jit
+from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, DAYS_PER_UNIT, PRODUCT_ID, TIMESTAMP
 from custanalytics._params import (
     NONE,
@@ -26,11 +26,8 @@ from custanalytics._params import (
 from custanalytics.offers import _affinity
 from custanalytics.offers._customers import as_array, identified, positions, whom
 from custanalytics.offers._eligibility import OFFER, Policy
-from custanalytics.offers._kernels import best_offers
+from custanalytics.offers._ranking import rank
 from custanalytics.offers._values import offer_values
-
-_TILE = 8192  # customers whose eligibility is held at once
-_SLICE = 512  # customers one thread takes at a time
 
 
 class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
@@ -53,7 +50,7 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
         Age at which a basket counts half, in `time_unit`. Infinity counts all baskets alike.
     time_unit : {"h", "D", "W", "M", "Y"}, default="D"
         Unit of `half_life`.
-    prior_baskets : float, default=8
+    prior_baskets : float, default=5
         How many fresh baskets the prior is worth: with that many of their own, customers are believed by half.
     blend : float, default=0.75
         Share of the item-to-item model in the prior; the rest is the population. 0 leaves personal frequency, shrunk
@@ -146,10 +143,10 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
     >>> nbo = NextBestOffer(k=2).fit(log)
     >>> nbo.recommend([1, 3], exclude=["cheese"]).round(3)
        customer_id  rank  offer  propensity  value  priority
-    0            1     1   milk       0.668    2.0     1.336
-    1            1     2  bread       0.377    3.0     1.130
-    2            3     1  bread       0.356    3.0     1.068
-    3            3     2   milk       0.491    2.0     0.983
+    0            1     1   milk       0.700    2.0     1.400
+    1            1     2  bread       0.371    3.0     1.112
+    2            3     1  bread       0.338    3.0     1.014
+    3            3     2   milk       0.444    2.0     0.888
     """
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
@@ -172,7 +169,7 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
         columns: Mapping[str, str] | None = None,
         half_life: float = 90,
         time_unit: str = "D",
-        prior_baskets: float = 8,
+        prior_baskets: float = 5,
         blend: float = 0.75,
         regularization: float = 500,
         max_offers: int = 2000,
@@ -277,7 +274,7 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
             {
                 CUSTOMER_ID: _frames.take(frame[CUSTOMER_ID], row),
                 "rank": place + 1,
-                OFFER: _frames.take(self._offer_column(frame), at),
+                OFFER: _frames.take(_frames.like(frame, OFFER, self.offers_), at),
                 "propensity": propensity[row, place],
                 "value": self.offer_values_[at],
                 "priority": priority[row, place],
@@ -322,7 +319,7 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
         check_is_fitted(self, "offers_")
         table = _frames.read(X, owner="NextBestOffer.transform")
         best, _, priority = self._rank(identified(table, self.columns), self.k)
-        offers = self._offer_column(table)
+        offers = _frames.like(table, OFFER, self.offers_)
         added: dict[str, Any] = {}
         for j in range(self.k):
             at = best[:, j] if j < best.shape[1] else np.full(len(table), -1)
@@ -354,8 +351,6 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
         """Offers, propensities and priorities of each row of a frame: three arrays (n_rows, min(k, n_offers))."""
         rows = positions(self.customers_, frame, CUSTOMER_ID, "NextBestOffer")
         policy = Policy(frame, self.offers_, eligibility, exclude)
-        shape = (rows.size, min(int(k), self.offers_.size))
-        best, propensity, priority = np.empty(shape, np.int64), np.empty(shape), np.empty(shape)
         fitted = (
             self.basket_counts_.indptr.astype(np.int64),
             self.basket_counts_.indices.astype(np.int64),
@@ -367,11 +362,4 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
             float(self.prior_baskets),
             self.offer_values_,
         )
-        for start, stop in _jit.slices(rows.size, _TILE):
-            out = (best[start:stop], propensity[start:stop], priority[start:stop])
-            inputs = (rows[start:stop], *fitted, policy.tile(start, stop))
-            _jit.run(best_offers, stop - start, *inputs, out=out, size=_SLICE)
-        return best, propensity, priority
-
-    def _offer_column(self, frame: nw.DataFrame[Any]) -> nw.Series[Any]:
-        return _frames.like(frame, OFFER, self.offers_)
+        return rank(rows, fitted, policy, min(int(k), self.offers_.size))
