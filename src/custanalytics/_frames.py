@@ -47,7 +47,9 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
 
 def is_frame(data: Any) -> bool:
     """Whether `data` is something that `read` takes: a frame, or a mapping of columns."""
-    return isinstance(data, Mapping) or isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
+    if isinstance(data, Mapping):
+        return not hasattr(data, "shape")  # a sparse matrix of SciPy's dictionary kind is a mapping too
+    return isinstance(nw.from_native(data, pass_through=True), nw.DataFrame | nw.LazyFrame)
 
 
 def kind(frame: nw.DataFrame[Any]) -> str:

@@ -8,41 +8,35 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from custanalytics import _frames
-from custanalytics._columns import CUSTOMER_ID, FREQUENCY, INACTIVITY, MONETARY_VALUE
-from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params, integer
+from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, integer
 from custanalytics.exceptions import FitWarning, InvalidDataError
-from custanalytics.segmentation._inputs import finite
+from custanalytics.segmentation._inputs import feature_columns, finite
 from custanalytics.segmentation._profiles import hints, profile
 from custanalytics.segmentation._scaling import learn_scaling, scale, unscale
-from custanalytics.segmentation._stability import STABLE, cluster_and_redraw, draws, n_distinct, nearest
+from custanalytics.segmentation._stability import (
+    STABLE,
+    cluster_and_redraw,
+    descending,
+    draws,
+    most_stable,
+    n_distinct,
+    nearest,
+    settle,
+)
 
-RFM = (INACTIVITY, FREQUENCY, MONETARY_VALUE)
-
-
-def most_stable(stability: Mapping[int, np.ndarray]) -> int:
-    """The largest number of clusters all of which are stable, else the one whose weakest cluster is strongest."""
-    stable = [k for k, similarities in stability.items() if similarities.min() >= STABLE]
-    return max(stable) if stable else max(stability, key=lambda k: (stability[k].min(), -k))
-
-
-def descending(X: np.ndarray, labels: np.ndarray, k: int, first: int) -> np.ndarray:
-    """Order of clusters by their mean of column `first`, highest first; equal ones by the other columns."""
-    members = [X[labels == cluster] for cluster in range(k)]
-    means = np.array([rows.mean(axis=0) if len(rows) else np.full(X.shape[1], -np.inf) for rows in members])
-    return np.lexsort([*(-means.T[::-1]), -means[:, first]])
+_LARGEST = 1e140
 
 
 class CustomerClusterer(ClusterMixin, BaseEstimator):
     """Cluster customers by k-means on scaled features, as many clusters as are found again.
 
     Use it to look for groups that nobody has named yet. Each number of clusters is held against bootstrap
-    samples, and the largest whose every cluster comes back is taken. It always divides: customers who form one
-    cloud are cut into parts too, and an elongated cloud is cut stably. `stability_` says whether clusters are
+    samples, and the one whose clusters come back most surely is taken. It always divides: customers who form
+    one cloud are cut into parts too, and a long cloud is cut stably. `stability_` says whether clusters are
     found again, not that there are gaps between them. Where a rule that people can read is wanted, use RFM
     segments or tiers.
 
@@ -64,7 +58,7 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
         by default.
     n_bootstraps : int, default=20
         Bootstrap samples for each number of clusters. With an integer `n_clusters`, 0 leaves them out.
-    max_samples : int, default=4096
+    max_samples : int, default=2048
         Customers used to choose the number of clusters and to find starting centres, drawn at random if there
         are more. The clusters are then fitted to all customers.
     random_state : int, RandomState or None, default=0
@@ -106,9 +100,12 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
 
     .. math:: \\gamma(C, D) = \\frac{|C \\cap D|}{|C \\cup D|},
 
-    and the largest is averaged over the samples [1]_ (section 2, with the bootstrap of section 3). All numbers
-    of clusters are held against the same samples. The thresholds .75 and .60 are those of `clusterboot` in the
-    R package fpc, by the same author.
+    and the largest is averaged over the samples [1]_. All numbers of clusters are held against the same
+    samples. The thresholds .75 and .60 are those of `clusterboot` in the R package fpc, by the same author.
+
+    A number of clusters is as good as its weakest cluster, and the largest number within .02 of the best is
+    taken. That every cluster pass .75 would not do to choose: with some thousand customers most partitions do,
+    for k-means then cuts even a round cloud in the same place each time.
 
     Rows are sorted before anything else, so that shuffling customers changes no label.
 
@@ -155,7 +152,7 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
         scaler: str | None = "auto",
         order_by: str | None = None,
         n_bootstraps: int = 20,
-        max_samples: int = 4096,
+        max_samples: int = 2048,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.n_clusters = n_clusters
@@ -261,10 +258,10 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
         first = self._first_feature()
         order = np.lexsort(matrix.T[::-1])
         ordered = matrix[order]
+        if np.abs(ordered).max() > _LARGEST:
+            raise InvalidDataError(f"Features above {_LARGEST} cannot be squared. Divide them by a unit first.")
         self.scaling_ = learn_scaling(ordered, self.scaler)
         Z = scale(ordered, self.scaling_)
-        if not np.isfinite(Z).all():
-            raise InvalidDataError("The features are too large or too small to be scaled. Divide them by a unit first.")
         sampled = len(Z) > self.max_samples
         drawn = np.sort(random.choice(len(Z), self.max_samples, replace=False)) if sampled else np.arange(len(Z))
         sample, ordered_sample = Z[drawn], ordered[drawn]
@@ -315,7 +312,7 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
     def _finish(self, X: np.ndarray, Z: np.ndarray, centers: np.ndarray, sampled: bool, first: int) -> None:
         k = len(centers)
         if sampled:
-            centers = KMeans(k, init=centers, n_init=1, random_state=0).fit(Z).cluster_centers_
+            _, centers, _ = settle(Z, centers)
         labels = nearest(Z, centers)
         if sampled:  # more customers may order the clusters otherwise
             rank = descending(X, labels, k, first)
@@ -323,30 +320,20 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
             self.stability_ = {
                 tried: values[rank] if tried == k else values for tried, values in self.stability_.items()
             }
-        for cluster in np.unique(labels):  # k-means adds up in an order that varies between runs; this does not
-            centers[cluster] = Z[labels == cluster].mean(axis=0)
         self._centers = centers
         self.cluster_centers_ = unscale(centers, self.scaling_)
         self.profiles_ = profile(X, Z, nearest(Z, centers), k)
 
     def _matrix(self, X: Any, *, reset: bool) -> np.ndarray:
-        named = _frames.is_frame(X) and all(isinstance(name, str) for name in _frames.read(X).columns)
-        if named:
-            frame = _frames.read(X)
-            chosen = self._chosen(frame.columns)
+        frame = _frames.read(X) if _frames.is_frame(X) else None
+        if frame is not None and all(isinstance(name, str) for name in frame.columns):
+            chosen = feature_columns(frame.columns, self.features)
             X = _frames.table({name: finite(frame, name, "CustomerClusterer") for name in chosen})
         elif self.features is not None:
             raise ValueError("The 'features' parameter names columns, but X is a matrix without column names.")
         if reset:
-            self._kind = _frames.kind(frame) if named else "pandas"
+            self._kind = "pandas" if frame is None else _frames.kind(frame)
         return validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=2 if reset else 1)
-
-    def _chosen(self, columns: list[str]) -> list[str]:
-        if self.features is None and CUSTOMER_ID not in columns and not set(RFM) <= set(columns):
-            return columns
-        chosen = list(RFM if self.features is None else self.features)
-        check_columns(columns, chosen, "CustomerClusterer", "Name yours with features=[...].")
-        return chosen
 
     def _feature_names(self) -> list[Any]:
         return list(getattr(self, "feature_names_in_", [f"x{at}" for at in range(self.n_features_in_)]))

@@ -32,7 +32,7 @@ def standardised_difference(inside: np.ndarray, outside: np.ndarray) -> np.ndarr
     gap = inside.mean(axis=0) - outside.mean(axis=0)
     squares = len(inside) * inside.var(axis=0) + len(outside) * outside.var(axis=0)
     pooled = np.sqrt(squares / max(len(inside) + len(outside) - 2, 1))
-    varies = pooled > 1e-12 * np.abs(gap)  # what is left of a constant is rounding
+    varies = (np.ptp(inside, axis=0) > 0) | (np.ptp(outside, axis=0) > 0)
     return np.divide(gap, pooled, out=np.full(gap.size, np.nan), where=varies)
 
 

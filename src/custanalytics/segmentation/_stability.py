@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
-from sklearn.cluster import KMeans
+from sklearn.cluster import kmeans_plusplus
 
-STABLE, DOUBTFUL = 0.75, 0.60
+from custanalytics import _jit
+from custanalytics.segmentation._kernels import assign, lloyd
+
+STABLE = 0.75
+_NOISE = 0.02  # below this, two mean similarities are taken for equal
 _STARTS, _RESTARTS = 10, 3  # of k-means on the customers themselves, and on each bootstrap sample
+_MAX_ITER, _TOLERANCE = 300, 1e-4  # as in scikit-learn
 
 
 def nearest(Z: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """The nearest centre of each row, the first of equals: int64 of shape (n_rows,).
-
-    Column by column, so that a row's label does not depend on which rows come with it.
-    """
-    best, labels = np.full(len(Z), np.inf), np.zeros(len(Z), np.int64)
-    for label, center in enumerate(centers):
-        distance = np.zeros(len(Z))
-        for at in range(Z.shape[1]):
-            distance += (Z[:, at] - center[at]) ** 2
-        closer = distance < best
-        best[closer], labels[closer] = distance[closer], label
+    """The nearest centre of each row, the first of equals: int64 of shape (n_rows,)."""
+    labels = np.zeros(len(Z), np.int64)
+    centers = np.array(centers, order="C")  # passed as writable, as in `lloyd`: one signature to compile
+    _jit.run(assign, len(Z), np.ascontiguousarray(Z), out=(centers, labels))
     return labels
+
+
+def settle(Z: np.ndarray, centers: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Lloyd's iteration from given centres: the sum of squared distances, the centres and the labels."""
+    centers, labels = np.array(centers, order="C"), np.zeros(len(Z), np.int64)
+    tolerance = _TOLERANCE * float(Z.var(axis=0).mean())
+    inertia = _jit.call(lloyd, np.ascontiguousarray(Z), _MAX_ITER, tolerance, out=(centers, labels))
+    return inertia, centers, labels
+
+
+def k_means(
+    Z: np.ndarray, k: int, n_starts: int, random: np.random.RandomState
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The best of some runs of k-means from k-means++ starts: what `settle` gives."""
+    starts = [kmeans_plusplus(Z, k, random_state=random)[0] for _ in range(n_starts)]
+    return min((settle(Z, start) for start in starts), key=itemgetter(0))
 
 
 def jaccard_maxima(labels: np.ndarray, found: np.ndarray, k: int) -> np.ndarray:
@@ -49,14 +64,12 @@ def cluster_and_redraw(
     Rows of Z are sorted, so that equal ones are neighbours. A sample of fewer than k different rows finds
     nothing again. Without samples the similarities are NaN.
     """
-    centers = KMeans(k, n_init=_STARTS, random_state=_seed(random)).fit(Z).cluster_centers_
-    labels = nearest(Z, centers)
+    _, centers, labels = k_means(Z, k, _STARTS, random)
     maxima = np.zeros((len(samples), k))
     for at, rows in enumerate(samples):
-        sample, seed = Z[rows], _seed(random)
+        sample = Z[rows]
         if n_distinct(sample) >= k:
-            again = KMeans(k, n_init=_RESTARTS, random_state=seed).fit(sample).labels_
-            maxima[at] = jaccard_maxima(labels[rows], again.astype(np.int64), k)
+            maxima[at] = jaccard_maxima(labels[rows], k_means(sample, k, _RESTARTS, random)[2], k)
     return centers, maxima.mean(axis=0) if len(samples) else np.full(k, np.nan)
 
 
@@ -65,5 +78,14 @@ def n_distinct(Z: np.ndarray) -> int:
     return 1 + int(np.any(Z[1:] != Z[:-1], axis=1).sum())
 
 
-def _seed(random: np.random.RandomState) -> int:
-    return int(random.randint(np.iinfo(np.int32).max))
+def most_stable(stability: Mapping[int, np.ndarray]) -> int:
+    """The largest number of clusters whose weakest is as stable as that of any other number, but for noise."""
+    weakest = {k: similarities.min() for k, similarities in stability.items()}
+    return max(k for k, similarity in weakest.items() if similarity >= max(weakest.values()) - _NOISE)
+
+
+def descending(X: np.ndarray, labels: np.ndarray, k: int, first: int) -> np.ndarray:
+    """Order of clusters by their mean of column `first`, highest first; equal ones by the other columns."""
+    members = [X[labels == cluster] for cluster in range(k)]
+    means = np.array([rows.mean(axis=0) if len(rows) else np.full(X.shape[1], -np.inf) for rows in members])
+    return np.lexsort([*(-means.T[::-1]), -means[:, first]])
