@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,8 @@ from custanalytics._params import check_value, integer
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.metrics._grouped import Grouped, grouped
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def calibration_table(y_true: Any, y_score: Any, *, n_bins: int = 10, sample_weight: Any = None) -> pd.DataFrame:
+def calibration_table(y_true: Any, y_score: Any, *, n_bins: int = 10, sample_weight: Any = None) -> Any:
     """Predicted against observed means, in bins of equal numbers of customers.
 
     For probabilities against labels, and as well for expected purchases or spend against what came.
@@ -64,7 +61,7 @@ def calibration_table(y_true: Any, y_score: Any, *, n_bins: int = 10, sample_wei
     1  0.6   0.8     2.0        0.7       1.0
     """
     columns = _binned(_predictions(y_true, y_score, sample_weight, "calibration_table"), n_bins, "calibration_table")
-    return _frames.read(columns).to_native()
+    return _frames.table(columns)
 
 
 def expected_calibration_error(y_true: Any, y_score: Any, *, n_bins: int = 10, sample_weight: Any = None) -> float:
