@@ -139,14 +139,14 @@ def offenders(bad: np.ndarray, ids: Any, verb_phrase: str, what: str = "customer
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the first line outside this package and scikit-learn that led here."""
+    """Warn at the first line outside this package and scikit-learn (with its joblib) that led here."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
 
-_INSIDE = ("custanalytics", "sklearn")
+_INSIDE = ("custanalytics", "sklearn", "joblib")
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
