@@ -45,9 +45,7 @@ def query(log: pl.LazyFrame) -> pl.LazyFrame:
             recency=(pl.col("last_day") - pl.col("first_day")) / 7,
             T=(pl.col("as_of") - pl.col("first_day")) / 7,
             inactivity=(pl.col("as_of") - pl.col("last_day")) / 7,
-            monetary_value=repeat.then((pl.col("bought") - pl.col("first_bought")) / pl.col("frequency")).otherwise(
-                0.0
-            ),
+            monetary_value=pl.when(pl.col("frequency") > 0).then(mean).otherwise(0.0),
             n_orders="n_orders",
             total_value="total_value",
             first_seen="first_seen",

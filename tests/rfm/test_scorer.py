@@ -118,11 +118,11 @@ def test_a_constant_column_scores_one_and_warns() -> None:
 
 
 def test_tables_of_lifetimes_have_no_inactivity() -> None:
-    days = np.array([[10, 3], [8, 1], [9, 2], [7, 0], [30, 2], [40, 1]])
+    days = np.array([[10, 0], [75, 65], [114, 104], [205, 195], [300, 2], [400, 1]])
     table = pd.DataFrame(
         {"frequency": np.arange(6), "recency": days[:, 1] / 7, "T": days[:, 0] / 7, "monetary_value": np.arange(6.0)}
     )
-    assert (table["T"] - table["recency"]).head(4).nunique() > 1  # seven days, but for rounding
+    assert (table["T"] - table["recency"]).head(4).nunique() > 1  # ten days, but for rounding
     direct = table.assign(inactivity=(days[:, 0] - days[:, 1]) / 7)
     scored = RFMScorer().fit_transform(table)
     assert scored["r_score"].tolist() == [5, 5, 5, 5, 2, 1]
