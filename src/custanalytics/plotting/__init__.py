@@ -1,0 +1,14 @@
+"""Pictures of customer tables and predictions, after scikit-learn's `Display` convention, on matplotlib.
+
+Every display is made by a class method that draws it, can be drawn again by `plot(ax=...)`, and keeps what it
+drew in arrays. Matplotlib comes with ``pip install 'custanalytics[plot]'`` and is imported at the first drawing.
+"""
+
+from custanalytics.plotting._alive import AliveDisplay
+from custanalytics.plotting._gains import GainsDisplay
+from custanalytics.plotting._purchases import PurchasesDisplay
+from custanalytics.plotting._rfm import RFMDisplay
+from custanalytics.plotting._segments import SegmentDisplay
+from custanalytics.plotting._tiers import TierDisplay
+
+__all__ = ["AliveDisplay", "GainsDisplay", "PurchasesDisplay", "RFMDisplay", "SegmentDisplay", "TierDisplay"]

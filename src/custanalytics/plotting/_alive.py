@@ -1,0 +1,210 @@
+"""Who is still a customer: the spread of P(alive), or what a model makes of frequency and recency."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from custanalytics import _frames
+from custanalytics._columns import FREQUENCY, RECENCY, T
+from custanalytics._params import NONE, Having, Number, OneOf, check_value, integer
+from custanalytics.exceptions import InvalidDataError
+from custanalytics.plotting._style import BLUE, INK, SEQUENTIAL, Display, bare, numbers, percent
+
+_CELLS = 52  # most steps of recency that are drawn
+_DARK = 0.7  # cells above are too dark for dark lines
+_UNITS = {"h": "hours", "D": "days", "W": "weeks", "M": "months", "Y": "years"}
+
+
+class AliveDisplay(Display):
+    """Histogram of P(alive), or a map of it over frequency and recency.
+
+    `from_predictions` draws how P(alive) is spread over customers. `from_estimator` draws what a fitted model
+    answers for every history that fits into `T`: the map shows at a glance that a frequent buyer who has been
+    silent is less alive than an infrequent one.
+
+    Parameters
+    ----------
+    p_alive : ndarray of shape (n_customers,) or (max_frequency, n_recencies)
+        Probabilities, or the map: rows are frequencies 1, 2, …, columns are recencies.
+    frequency : ndarray of shape (max_frequency,) or None
+        Repeat purchase periods, for a map.
+    recency : ndarray of shape (n_recencies,) or None
+        From first to last purchase in `time_unit`, for a map.
+    time_unit : {"h", "D", "W", "M", "Y"} or None
+        Unit of time of a map, for the labels.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    bars_ : matplotlib BarContainer
+        Bars of the histogram. Absent from a map.
+    mesh_ : matplotlib QuadMesh
+        Cells of the map. Absent from a histogram.
+
+    See Also
+    --------
+    PurchasesDisplay : Whether predicted purchases came.
+
+    Notes
+    -----
+    Customers without repeat purchases have no cell in the map: with a frequency of 0 the only possible recency
+    is 0.
+
+    Examples
+    --------
+    >>> from custanalytics.plotting import AliveDisplay
+    >>> display = AliveDisplay.from_predictions([0.02, 0.4, 0.97, 0.99], bins=4)
+    >>> [int(bar.get_height()) for bar in display.bars_]
+    [1, 1, 0, 2]
+    """
+
+    def __init__(
+        self,
+        *,
+        p_alive: np.ndarray,
+        frequency: np.ndarray | None = None,
+        recency: np.ndarray | None = None,
+        time_unit: str | None = None,
+    ) -> None:
+        self.p_alive = p_alive
+        self.frequency = frequency
+        self.recency = recency
+        self.time_unit = time_unit
+
+    @classmethod
+    def from_predictions(cls, p_alive: Any, *, bins: int = 20, ax: Any = None) -> Self:
+        """Draw the histogram.
+
+        Parameters
+        ----------
+        p_alive : array-like of shape (n_customers,)
+            Probabilities of being alive.
+        bins : int, default=20
+            Number of bars between 0 and 1.
+        ax : matplotlib Axes or None
+            Axes to draw on; a new figure if None.
+
+        Returns
+        -------
+        AliveDisplay
+
+        Raises
+        ------
+        InvalidDataError
+            If a number is missing or is no probability.
+        """
+        values = numbers(p_alive, "p_alive", cls.__name__)
+        if values.min() < 0 or values.max() > 1:
+            raise InvalidDataError(
+                f"'p_alive' must hold probabilities; they go from {values.min():g} to {values.max():g}."
+            )
+        return cls(p_alive=values).plot(ax=ax, bins=bins)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, max_frequency: int = 20, T: float = 52.0, time_unit: str | None = None, ax: Any = None
+    ) -> Self:
+        """Ask a fitted model for every history, and draw the map.
+
+        Parameters
+        ----------
+        estimator : object with `predict_alive`
+            Fitted model; it is given a table with `frequency`, `recency` and `T`.
+        max_frequency : int, default=20
+            Largest frequency drawn.
+        T : float, default=52.0
+            Time since the first purchase, in `time_unit`.
+        time_unit : {"h", "D", "W", "M", "Y"} or None, default=None
+            Unit of the model, for the labels; None says "time units".
+        ax : matplotlib Axes or None
+            Axes to draw on; a new figure if None.
+
+        Returns
+        -------
+        AliveDisplay
+        """
+        check_value("estimator", estimator, (Having(("predict_alive",)),), cls.__name__)
+        check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
+        check_value("T", T, (Number(0, closed="neither"),), cls.__name__)
+        check_value("time_unit", time_unit, (OneOf(tuple(_UNITS)), NONE), cls.__name__)
+        frequency = np.arange(1, max_frequency + 1)
+        steps = int(min(_CELLS, max(np.floor(T), 10)))
+        recency = T * np.arange(1, steps + 1) / steps
+        shape = (frequency.size, recency.size)
+        p_alive = np.asarray(estimator.predict_alive(_histories(frequency, recency, T)), dtype=np.float64)
+        return cls(p_alive=p_alive.reshape(shape), frequency=frequency, recency=recency, time_unit=time_unit).plot(
+            ax=ax
+        )
+
+    def plot(self, ax: Any = None, *, bins: int = 20) -> Self:
+        """Draw the histogram or the map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None
+            Axes to draw on; a new figure if None.
+        bins : int, default=20
+            Number of bars of a histogram.
+
+        Returns
+        -------
+        self
+        """
+        check_value("bins", bins, (integer(1),), "AliveDisplay")
+        if self.frequency is None or self.recency is None:
+            return self._histogram(self._canvas(ax), bins)
+        return self._map(self._canvas(ax, 7.4, 4.8), self.frequency, self.recency)
+
+    def _histogram(self, ax: Any, bins: int) -> Self:
+        counts, edges = np.histogram(self.p_alive, bins=bins, range=(0, 1))
+        self.bars_ = ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white")
+        mean = float(self.p_alive.mean())
+        ax.axvline(mean, color=INK, linewidth=1, linestyle="--")
+        right = mean > 0.5
+        ax.annotate(
+            f"mean {100 * mean:.0f} %",
+            (mean, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-5 if right else 5, -2),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top",
+            color=INK,
+        )
+        bare(ax, f"P(alive) of {self.p_alive.size:,} customers", "P(alive)", "Customers")
+        ax.set_xlim(0, 1)
+        ax.margins(y=0.12)
+        percent(ax.xaxis)
+        return self
+
+    def _map(self, ax: Any, frequency: np.ndarray, recency: np.ndarray) -> Self:
+        step, unit = recency[0], _UNITS.get(str(self.time_unit), "time units")
+        x, y = np.append(recency - step / 2, recency[-1] + step / 2), np.append(frequency, frequency[-1] + 1) - 0.5
+        self.mesh_ = ax.pcolormesh(x, y, self.p_alive, cmap=SEQUENTIAL, vmin=0, vmax=1)
+        levels = [level for level in (0.1, 0.5, 0.9) if self.p_alive.min() < level < self.p_alive.max()]
+        tints = ["white" if level > _DARK else INK for level in levels]
+        if levels and min(self.p_alive.shape) > 1:
+            lines = ax.contour(recency, frequency, self.p_alive, levels=levels, colors=tints, linewidths=0.8)
+            ax.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %", fontsize=8)
+        bare(
+            ax,
+            f"P(alive) {recency[-1]:g} {unit} after the first purchase",
+            f"Recency: {unit} from first to last purchase",
+            "Frequency: repeat purchases",
+            None,
+        )
+        bar = self.figure_.colorbar(self.mesh_, ax=ax, pad=0.02)
+        bar.outline.set_visible(False)
+        percent(bar.ax.yaxis)
+        ax.yaxis.get_major_locator().set_params(integer=True)
+        return self
+
+
+def _histories(frequency: np.ndarray, recency: np.ndarray, observed: float) -> Any:
+    rows, columns = np.meshgrid(frequency, recency, indexing="ij")
+    return _frames.table({FREQUENCY: rows.ravel(), RECENCY: columns.ravel(), T: np.full(rows.size, float(observed))})
