@@ -125,10 +125,10 @@ def test_tables_of_lifetimes_have_no_inactivity() -> None:
     assert (table["T"] - table["recency"]).head(4).nunique() > 1  # ten days, but for rounding
     direct = table.assign(inactivity=(days[:, 0] - days[:, 1]) / 7)
     scored = RFMScorer().fit_transform(table)
-    assert scored["r_score"].tolist() == [5, 5, 5, 5, 2, 1]
+    assert scored["r_score"].tolist() == [5, 5, 5, 5, 1, 1]
     assert "inactivity" not in scored
-    assert RFMScorer().fit(direct).transform(table)["r_score"].tolist() == [5, 5, 5, 5, 2, 1]
-    assert RFMScorer().fit(table).transform(direct)["r_score"].tolist() == [5, 5, 5, 5, 2, 1]
+    assert RFMScorer().fit(direct).transform(table)["r_score"].tolist() == [5, 5, 5, 5, 1, 1]
+    assert RFMScorer().fit(table).transform(direct)["r_score"].tolist() == [5, 5, 5, 5, 1, 1]
 
 
 def test_other_columns_may_be_scored(to_frame: Any) -> None:
