@@ -20,6 +20,7 @@ from custanalytics._columns import CUSTOMER_ID, FREQUENCY, RECENCY, T
 from custanalytics._params import Number, Rule, check_params, check_value, integer, offenders
 from custanalytics.clv import _fit
 from custanalytics.clv._discounting import discounting
+from custanalytics.clv._kernels import count_impossible
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 POSITIVE = Number(0, closed="neither")
@@ -292,6 +293,8 @@ class PurchaseModel(LikelihoodModel):
         owner = type(self).__name__
         frame = _frames.read(table, self._columns, owner, SUMMARY_HINT)
         x, t_x, age = (_frames.floats(frame, name) for name in self._columns)
+        if not sum(_jit.run(count_impossible, x.size, x, t_x, age)):
+            return x, t_x, age
         for name, values in zip(self._columns, (x, t_x, age), strict=True):
             refuse(frame, ~np.isfinite(values), f"have a missing or infinite {name}", "Drop or repair them.")
             refuse(frame, values < 0, f"have a negative {name}", "Summarise the log anew.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 BOX = float(np.log(1e10))  # scaled parameters are looked for between 1e-10 and 1e10
 LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
+FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 COARSE = 4096  # distinct rows of the first, coarse fit
 TINY = 1e-300
@@ -111,25 +112,36 @@ class Optimum:
     converged: bool
 
 
-def minimise(objective: Objective, start: np.ndarray, max_iter: int, tol: float) -> Optimum:
+def minimise(
+    objective: Objective, start: np.ndarray, max_iter: int, tol: float, hessian: np.ndarray | None = None
+) -> Optimum:
     """Damped Newton steps within the box, on curvature from differences of the exact gradient.
 
     Directions of negative curvature are followed downhill; a step is at most `LONGEST_STEP` long and halved until
-    it improves. Converged means that the next step gains at most `tol`; that step is still taken.
+    it improves. The curvature (or the one given to begin with) is kept as long as the expected gain falls by
+    `FAST` at each step. Converged means that the next step gains at most `tol`, by the curvature at that very
+    point; that step is still taken.
     """
     logs = np.clip(start, -BOX, BOX)
     value, gradient = objective(logs)
-    hessian, gain, n_iter = np.zeros((logs.size, logs.size)), np.inf, 0
-    while n_iter < max_iter:
+    gain, n_iter, fresh = np.inf, 0, False
+    while True:
         n_iter += 1
-        hessian = curvature(objective, logs)
+        if hessian is None:
+            hessian, fresh = curvature(objective, logs), True
+        before = gain
         step, gain = _newton_step(logs, gradient, hessian)
+        if not fresh and (gain <= tol or gain > FAST * before):
+            hessian, fresh = curvature(objective, logs), True
+            step, gain = _newton_step(logs, gradient, hessian)
         moved = _search(objective, logs, value, gradient, step)
         if moved is not None:
             logs, value, gradient = moved
-        if gain <= tol or moved is None:
-            break
-    return Optimum(logs, value, gain, hessian, n_iter, gain <= tol)
+        if gain <= tol or moved is None or n_iter >= max_iter:
+            return Optimum(logs, value, gain, hessian, n_iter, gain <= tol)
+        fresh = False
+        if gain > FAST * before:
+            hessian = None
 
 
 def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
@@ -187,9 +199,10 @@ def fit_sample(
     for start in starts[order]:
         optimum = minimise(coarse, start, max_iter, tol)
         if thin is not sample:
-            first = optimum.n_iter
-            optimum = minimise(objective, optimum.logs, max_iter, tol)
-            optimum = Optimum(**{**vars(optimum), "n_iter": first + optimum.n_iter})
+            larger = float(sample.weight.sum() / thin.weight.sum())
+            coarse_iter, hessian = optimum.n_iter, optimum.hessian * larger
+            optimum = minimise(objective, optimum.logs, max_iter, tol, hessian)
+            optimum = replace(optimum, n_iter=coarse_iter + optimum.n_iter)
         if best is None or optimum.value < best.value:
             best = optimum
         if best.converged and not undetermined(best).any():

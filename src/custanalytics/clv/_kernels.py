@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import floor, inf
+
 import numpy as np
 
-from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 
 TRIAL = 1 << 15  # rows after which grouping may be given up
@@ -19,7 +20,7 @@ def group_rows(first, second, third, most, codes, rows):
     """
     capacity = 1 << 12
     slots = np.full(capacity, -1, np.int64)
-    hashes = np.empty(rows.size, np.uint64)
+    keys = np.empty((rows.size, 3), np.int64)  # together, for the cache; memory is used as far as it is filled
     found = 0
     for row in range(first.size):
         if row >= TRIAL and found > most * row:
@@ -28,22 +29,42 @@ def group_rows(first, second, third, most, codes, rows):
             capacity *= 4
             slots = np.full(capacity, -1, np.int64)
             for code in range(found):
-                at = np.int64(hashes[code] & np.uint64(capacity - 1))
+                at = start_of_probe(keys[code, 0], keys[code, 1], keys[code, 2], capacity)
                 while slots[at] >= 0:
                     at = (at + 1) & (capacity - 1)
                 slots[at] = code
         one, two, three = first[row], second[row], third[row]
-        bits = mix(np.int64(mix(np.int64(mix(one))) ^ two) ^ three)
-        at = np.int64(bits & np.uint64(capacity - 1))
-        while slots[at] >= 0:
-            seen = rows[slots[at]]
-            if first[seen] == one and second[seen] == two and third[seen] == three:
-                break
+        at = start_of_probe(one, two, three, capacity)
+        code = slots[at]
+        while code >= 0 and (keys[code, 0] != one or keys[code, 1] != two or keys[code, 2] != three):
             at = (at + 1) & (capacity - 1)
-        if slots[at] < 0:
-            slots[at] = found
-            hashes[found] = bits
-            rows[found] = row
+            code = slots[at]
+        if code < 0:
+            code = found
+            slots[at] = code
+            keys[code, 0], keys[code, 1], keys[code, 2] = one, two, three
+            rows[code] = row
             found += 1
-        codes[row] = slots[at]
+        codes[row] = code
     return found
+
+
+@kernel
+def start_of_probe(one, two, three, capacity):
+    """Where in a table of `capacity`, a power of two, to look for a row first."""
+    bits = np.uint64(one) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(32)) ^ np.uint64(two)) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(29)) ^ np.uint64(three)) * np.uint64(0x94D049BB133111EB)
+    return np.int64((bits ^ (bits >> np.uint64(32))) & np.uint64(capacity - 1))
+
+
+@kernel
+def count_impossible(start, stop, x, t_x, T):
+    """How many rows are no summary of a customer: whole x >= 0, 0 <= t_x <= T, and t_x = 0 where x = 0."""
+    bad = 0
+    for i in range(start, stop):
+        # written so that NaN and infinity fail, too
+        fine = x[i] >= 0.0 and x[i] < inf and x[i] == floor(x[i]) and t_x[i] >= 0.0
+        fine = fine and t_x[i] <= T[i] and T[i] < inf and (x[i] > 0.0 or t_x[i] == 0.0)
+        bad += 0 if fine else 1
+    return bad

@@ -26,36 +26,41 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     a, b grow without bound. `x` in ascending order costs max(x) logarithms a slice; any order is right.
     """
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
+    log_alpha, log_a = log(alpha), log(a)
     total, d_r, d_alpha, d_a, d_b = 0.0, 0.0, 0.0, 0.0, 0.0
-    counted, product, sum_r, sum_b, sum_ab = 0.0, 0.0, 0.0, 0.0, 0.0
+    counted, product, sum_r, sum_b, sum_ab, last, log_last = 0.0, 0.0, 0.0, 0.0, 0.0, b, log(b)
     for i in range(start, stop):
         n, w = x[i], weight[i]
-        if n < counted:
-            counted, product, sum_r, sum_b, sum_ab = 0.0, 0.0, 0.0, 0.0, 0.0
-        while counted < n:
-            product += log((r + counted) * ((b + counted) / (a + b + counted)))
-            sum_r += 1.0 / (r + counted)
-            sum_b += 1.0 / (b + counted)
-            sum_ab += 1.0 / (a + b + counted)
-            counted += 1.0
-        exposure = alpha + T[i]
+        if n != counted:
+            if n < counted:
+                counted, product, sum_r, sum_b, sum_ab = 0.0, 0.0, 0.0, 0.0, 0.0
+            while counted < n:
+                product += log((r + counted) * ((b + counted) / (a + b + counted)))
+                sum_r += 1.0 / (r + counted)
+                sum_b += 1.0 / (b + counted)
+                sum_ab += 1.0 / (a + b + counted)
+                counted += 1.0
+            last = b + (n - 1.0)
+            log_last = log(last)
+        exposure = 1.0 / (alpha + T[i])
         growth = log1p(T[i] / alpha)
-        value = product - n * log(exposure) - r * growth
+        value = product - n * (log_alpha + growth) - r * growth
         g_r = sum_r - growth
-        g_alpha = (r * T[i] / alpha - n) / exposure
+        g_alpha = (r * T[i] / alpha - n) * exposure
         g_a = -sum_ab
         g_b = sum_b - sum_ab
         if n > 0.0:
-            gap = log1p((T[i] - t_x[i]) / (alpha + t_x[i]))
-            odds = log_odds_of_dropout(n, t_x[i], T[i], r, alpha, a, b)
-            # log(1 + e^odds) and its derivative, from the side on which e^ cannot overflow
+            # log(1 + e^odds), odds as in log_odds_of_dropout, from the side on which e^ cannot overflow
+            silence = (T[i] - t_x[i]) / (alpha + t_x[i])
+            gap = log1p(silence)
+            odds = log_a - log_last + (r + n) * gap
             small = exp(-abs(odds))
             value += max(odds, 0.0) + log1p(small)
             dead = (1.0 if odds > 0.0 else small) / (1.0 + small)
             g_r += dead * gap
-            g_alpha -= dead * (r + n) * (T[i] - t_x[i]) / (exposure * (alpha + t_x[i]))
+            g_alpha -= dead * (r + n) * silence * exposure
             g_a += dead / a
-            g_b -= dead / (b + (n - 1.0))
+            g_b -= dead / last
         total += w * value
         d_r += w * g_r
         d_alpha += w * g_alpha
