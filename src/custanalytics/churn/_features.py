@@ -27,7 +27,7 @@ from custanalytics._columns import (
     renaming,
 )
 from custanalytics._params import NONE, InstanceOf, Rule, check_params, offenders
-from custanalytics.churn._history import grouped, history, positions, read_events
+from custanalytics.churn._history import grouped, history, positions, read_events, zone_of
 from custanalytics.churn._instants import POSITIVE, UNITS, microseconds
 from custanalytics.churn._kernels import N_FIXED, N_PRODUCTS, walk_cutoffs
 from custanalytics.exceptions import InvalidDataError
@@ -273,7 +273,7 @@ class ChurnFeatures(_frames.FrameTransformer, BaseEstimator):
                 raise InvalidDataError(
                     offenders(bad, range(bad.size), phrase, "rows") + ". Drop them: table.dropna(subset=...)."
                 )
-        zone = getattr(frame.schema[CUTOFF], "time_zone", None)
+        zone = zone_of(frame, CUTOFF)
         if zone is not None and zone != log_zone:
             raise InvalidDataError(
                 f"The column 'cutoff' is on the clock of {zone} and the log on that of {log_zone or 'no time zone'}. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def microseconds(duration: float, time_unit: str) -> int:
 def instants(value: Any, zone: str | None, name: str, owner: str) -> np.ndarray:
     """One instant or several, as ascending int64 microseconds on the clock of the log: shape (n_instants,)."""
     single = isinstance(value, str | date | np.datetime64) or not isinstance(value, Iterable)
-    found = [_instant(each, zone, name, owner) for each in ([value] if single else value)]
+    found = [instant(each, zone, name, owner) for each in ([value] if single else value)]
     if not found:
         raise ValueError(f"The {name!r} parameter of {owner} must hold at least one instant. Got {value!r} instead.")
     ordered = np.unique(np.array(found, np.int64))
@@ -40,11 +40,7 @@ def instants(value: Any, zone: str | None, name: str, owner: str) -> np.ndarray:
 
 
 def instant(value: Any, zone: str | None, name: str, owner: str) -> int:
-    """One instant as microseconds on the clock of the log."""
-    return _instant(value, zone, name, owner)
-
-
-def _instant(value: Any, zone: str | None, name: str, owner: str) -> int:
+    """One instant as microseconds on the clock of the log, whose time zone is `zone`."""
     moment = value
     if isinstance(moment, str):
         try:
@@ -54,14 +50,21 @@ def _instant(value: Any, zone: str | None, name: str, owner: str) -> int:
     elif isinstance(moment, date) and not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     if isinstance(moment, datetime) and moment == moment:  # a missing time equals nothing, itself included
-        if moment.tzinfo is not None:
-            if zone is None:
-                raise ValueError(
-                    f"The {name!r} parameter of {owner} has a time zone and the log has none: {value!r}. "
-                    "Give it without one, on the clock of the log."
-                )
-            moment = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-        moment = np.datetime64(moment, "us")
+        moment = np.datetime64(_on_clock(moment, zone, name, owner), "us")
     if not isinstance(moment, np.datetime64) or np.isnat(moment):
         raise ValueError(f"The {name!r} parameter of {owner} must be {_WANTED}. Got {value!r} instead.")
     return int(moment.astype("datetime64[us]").astype(np.int64))
+
+
+def _on_clock(moment: datetime, zone: str | None, name: str, owner: str) -> datetime:
+    if moment.tzinfo is None:
+        return moment
+    try:
+        if zone is not None:
+            return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    except ZoneInfoNotFoundError:
+        pass
+    raise ValueError(
+        f"The {name!r} parameter of {owner} has a time zone and the log has none that is known by name: {moment}. "
+        "Give it without one, on the clock of the log."
+    )

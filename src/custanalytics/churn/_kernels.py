@@ -147,18 +147,24 @@ def mark_purchases(codes, times, purchase, begins, horizon, until, first, bought
 
 
 @kernel
-def add_compensated(total, rest, value):
-    """Add to a sum and to the rounding error it leaves behind (Neumaier): total + rest is right to the last bits."""
-    new = total + value
-    if abs(total) >= abs(value):
-        return new, rest + ((total - new) + value)
-    return new, rest + ((value - new) + total)
+def two_sum(a, b):
+    """The rounded sum of two doubles and the exact error of that rounding (Knuth)."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+@kernel
+def add(total, rest, value):
+    """Add to a sum that is kept as two doubles, total + rest, to twice the precision of one."""
+    total, error = two_sum(total, value)
+    return two_sum(total, rest + error)
 
 
 @kernel
 def absorb(state, time, value, flag):
     """Let one event pass into the state of its customer."""
-    state[NET], state[NET_REST] = add_compensated(state[NET], state[NET_REST], value)
+    state[NET], state[NET_REST] = add(state[NET], state[NET_REST], value)
     if not flag & PURCHASE:
         return
     day = float(time // DAY)
@@ -236,7 +242,7 @@ def walk_cutoffs(start, stop, offsets, times, values, flags, asked, cutoffs, ask
             for at in range(spans.size):
                 while tails[at] < head and times[tails[at]] < cutoff - spans[at]:
                     tail = tails[at]
-                    sums[at, 0], sums[at, 1] = add_compensated(sums[at, 0], sums[at, 1], values[tail])
+                    sums[at, 0], sums[at, 1] = add(sums[at, 0], sums[at, 1], values[tail])
                     sums[at, 2] += 1.0 if flags[tail] & ORDER else 0.0
                     tails[at] = tail + 1
             for at in range(n_windows):
