@@ -9,8 +9,38 @@ from typing import Any
 __version__ = version("custanalytics")
 
 # Public name -> the module that is loaded when the name is first used.
-_HOME: dict[str, str] = {}
-_MODULES = ("exceptions",)
+_HOME = {
+    "BetaGeoModel": "clv",
+    "ChurnClassifier": "churn",
+    "ChurnFeatures": "churn",
+    "Customer360": "customer360",
+    "CustomerClusterer": "segmentation",
+    "GammaGammaModel": "clv",
+    "LifetimeValue": "clv",
+    "NextBestOffer": "offers",
+    "ParetoNBDModel": "clv",
+    "RFMScorer": "rfm",
+    "RFMSegmenter": "rfm",
+    "RFMSummary": "rfm",
+    "RuleTable": "rfm",
+    "TransactionValidator": "validation",
+    "ValueTiers": "segmentation",
+    "churn_labels": "churn",
+}
+_MODULES = (
+    "churn",
+    "clv",
+    "customer360",
+    "datasets",
+    "exceptions",
+    "metrics",
+    "model_selection",
+    "offers",
+    "plotting",
+    "rfm",
+    "segmentation",
+    "validation",
+)
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

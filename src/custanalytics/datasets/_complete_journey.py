@@ -55,9 +55,9 @@ def load_complete_journey(table: str = "transactions", *, product_level: str = "
         - ``"promotions"``: displays and mailers by product, store and week, 20,940,529 rows.
     product_level : {"product_id", "product_type", "product_category", "department"}, default="product_id"
         What ``product_id`` holds in the tables that have one (transactions, coupons, promotions): the product
-        itself, an integer, or the name of the coarser group it belongs to. Offers are commonly made at
-        ``"product_category"``. Rows stay as they are: a basket with two kinds of cheese has two lines of
-        ``"CHEESE"``. A product whose group is not recorded gets ``"UNKNOWN"`` (at the level of categories,
+        itself, an integer, or the name of the coarser group it belongs to; the product is then in a column
+        ``article_id``. Offers are commonly made at ``"product_category"``. Rows stay as they are: a basket with two
+        kinds of cheese has two lines of ``"CHEESE"``, told apart by their articles. A product whose group is not recorded gets ``"UNKNOWN"`` (at the level of categories,
         .5 % of the lines).
 
     Returns
@@ -89,7 +89,7 @@ def load_complete_journey(table: str = "transactions", *, product_level: str = "
     (27, 4)
     >>> log = load_complete_journey(product_level="product_category")
     >>> log.shape
-    (1469307, 11)
+    (1469307, 12)
     >>> log["product_id"].value_counts().index[0]
     'SOFT DRINKS'
     """
@@ -103,6 +103,7 @@ def load_complete_journey(table: str = "transactions", *, product_level: str = "
     rows = _read(table).rename(columns=_NAMES)
     if product_level != "product_id":
         groups = _read("products").set_index("product_id")[product_level].fillna(UNKNOWN)
+        rows["article_id"] = rows["product_id"]
         rows["product_id"] = rows["product_id"].map(groups).fillna(UNKNOWN)
     if table == "transactions":
         rows["timestamp"] = rows["timestamp"].astype("datetime64[us]")
