@@ -247,9 +247,11 @@ def test_the_warning_points_at_the_caller(method: str) -> None:
 def test_fewer_different_customers_than_clusters() -> None:
     table, _ = customers(4)
     doubled = pd.concat([table, table])
-    with pytest.raises(InvalidDataError, match=r"cannot find 5 clusters among 4 different customers. Lower n_clusters"):
+    with pytest.raises(
+        InvalidDataError, match=r"cannot find 5 clusters among 4 different customers \(8 looked at\). Lower"
+    ):
         CustomerClusterer(n_clusters=5).fit(doubled)
-    with pytest.raises(InvalidDataError, match=r"all customers are alike in \['inactivity', 'frequency', 'monetary"):
+    with pytest.raises(InvalidDataError, match=r"all 3 customers looked at are alike in \['inactivity', 'freq"):
         CustomerClusterer().fit(table.iloc[[0, 0, 0]])
     with pytest.raises(ValueError, match="minimum of 2 is required by CustomerClusterer"):
         CustomerClusterer().fit(table.iloc[:1])

@@ -268,7 +268,7 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
         centers = {}
         self.stability_ = {}
         bootstraps = draws(len(sample), self.n_bootstraps, random)
-        for k in self._candidates(n_distinct(sample)):
+        for k in self._candidates(sample):
             found, similarities = cluster_and_redraw(sample, k, bootstraps, random)
             rank = descending(ordered_sample, nearest(sample, found), k, first)
             centers[k] = found[rank]
@@ -280,17 +280,19 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
         self.labels_[order] = nearest(Z, self._centers)
         return self
 
-    def _candidates(self, distinct: int) -> list[int]:
+    def _candidates(self, sample: np.ndarray) -> list[int]:
+        distinct = n_distinct(sample)
         if self.n_clusters != "stability":
             if distinct < int(self.n_clusters):
                 raise InvalidDataError(
-                    f"CustomerClusterer cannot find {self.n_clusters} clusters among {distinct} different customers. "
-                    'Lower n_clusters, or use n_clusters="stability".'
+                    f"CustomerClusterer cannot find {self.n_clusters} clusters among {distinct} different customers "
+                    f"({len(sample):,} looked at). Lower n_clusters, or raise max_samples if there are more."
                 )
             return [int(self.n_clusters)]
         if distinct < 2:
             raise InvalidDataError(
-                f"CustomerClusterer found no differences: all customers are alike in {self._feature_names()}."
+                f"CustomerClusterer found no differences: all {len(sample):,} customers looked at are alike in "
+                f"{self._feature_names()}. Choose other features."
             )
         return list(range(2, max(2, min(self.max_clusters, distinct // 2)) + 1))
 
