@@ -315,6 +315,12 @@ def test_messages(arguments, error, message):
         NBO.recommend(**arguments)
 
 
+def test_parameters_set_after_the_fit_wait_for_the_next_one():
+    nbo = clone(NBO).fit(LOG).set_params(blend=0, prior_baskets=99)
+    pd.testing.assert_frame_equal(nbo.recommend(), NBO.recommend())
+    assert not nbo.fit(LOG).recommend().equals(NBO.recommend())
+
+
 def test_a_table_without_ids_is_refused():
     with pytest.raises(MissingColumnError, match=r"NextBestOffer needs the columns \['customer_id'\]"):
         NBO.transform(pd.DataFrame({"x": [1]}))

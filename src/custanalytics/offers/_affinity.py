@@ -170,7 +170,7 @@ def item_weights(gram_matrix: np.ndarray, penalty: float) -> np.ndarray:
     """EASE: the weights, zero on the diagonal, that best rebuild each column from the others (Steck 2019, eq. 8)."""
     n = gram_matrix.shape[0]
     inverse = cho_solve(cho_factor(gram_matrix + penalty * np.eye(n)), np.eye(n))
-    weights = -inverse / np.diag(inverse)
+    weights = np.ascontiguousarray(-inverse / np.diag(inverse))
     np.fill_diagonal(weights, 0.0)
     return weights
 

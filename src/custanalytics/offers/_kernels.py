@@ -60,6 +60,7 @@ def best_offers(
     k = best.shape[1]
     own = np.empty(n_offers)
     score = np.empty(n_offers)
+    worth = np.empty(n_offers)
     for row in range(start, stop):
         own[:] = 0.0
         score[:] = 0.0
@@ -72,26 +73,29 @@ def best_offers(
                 own[indices[at]] = counts[at]
         scale = 1.0 / (seen + strength)
         for i in range(n_offers):
-            prior = min(max(popularity[i] + (score[i] - seen * shift[i]) * scale, 0.0), 1.0)
-            score[i] = np.rint((own[i] + strength * prior) * scale * GRID) / GRID
+            prior = popularity[i] + (score[i] - seen * shift[i]) * scale
+            prior = prior if prior > 0.0 else 0.0
+            prior = prior if prior < 1.0 else 1.0
+            score[i] = np.rint((own[i] + strength * prior) * scale * GRID) * (1.0 / GRID)
+        for i in range(n_offers):  # apart from the loop above, which the compiler vectorises only while it is small
+            worth[i] = score[i] * values[i]
 
         filled = 0
+        floor = -1.0  # the priority of the last of k offers: most offers fall short of it
         for i in range(n_offers):
-            if not allowed[row, i]:
+            if worth[i] < floor or not allowed[row, i]:
                 continue
-            worth = score[i] * values[i]
-            if filled == k:
-                last = k - 1
-                if worth < priority[row, last] or (worth == priority[row, last] and score[i] <= propensity[row, last]):
-                    continue
-                slot = last
-            else:
+            if filled < k:
                 slot = filled
                 filled += 1
+            else:
+                slot = k - 1
+                if worth[i] == floor and score[i] <= propensity[row, slot]:
+                    continue
             # Offers come in their own order, so of two equal ones the earlier stays ahead.
             while slot > 0 and (
-                worth > priority[row, slot - 1]
-                or (worth == priority[row, slot - 1] and score[i] > propensity[row, slot - 1])
+                worth[i] > priority[row, slot - 1]
+                or (worth[i] == priority[row, slot - 1] and score[i] > propensity[row, slot - 1])
             ):
                 best[row, slot] = best[row, slot - 1]
                 propensity[row, slot] = propensity[row, slot - 1]
@@ -99,7 +103,9 @@ def best_offers(
                 slot -= 1
             best[row, slot] = i
             propensity[row, slot] = score[i]
-            priority[row, slot] = worth
+            priority[row, slot] = worth[i]
+            if filled == k:
+                floor = priority[row, k - 1]
         for slot in range(filled, k):
             best[row, slot] = -1
             propensity[row, slot] = np.nan

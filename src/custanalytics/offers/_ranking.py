@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 
-from custanalytics import _jit
-from custanalytics.offers._eligibility import Policy
+from custanalytics import _frames, _jit
+from custanalytics.offers._eligibility import OFFER, Policy
 from custanalytics.offers._kernels import best_offers
 
 TILE = 8192  # customers whose eligibility is held at once
@@ -28,3 +29,17 @@ def rank(
         inputs = (rows[start:stop], *fitted, policy.tile(start, stop))
         _jit.run(best_offers, stop - start, *inputs, out=out, size=SLICE)
     return best, propensity, priority
+
+
+def wide_names(k: int) -> list[str]:
+    """Names of the columns of `wide_columns`."""
+    return [f"{name}_{j + 1}" for name in (OFFER, "priority") for j in range(k)]
+
+
+def wide_columns(offers: nw.Series[Any], best: np.ndarray, priority: np.ndarray, k: int) -> dict[str, Any]:
+    """One column for each of k offers and priorities, filled up with missing values where there are fewer than k."""
+    lacking = ((0, 0), (0, k - best.shape[1]))
+    best = np.pad(best, lacking, constant_values=-1)
+    priority = np.pad(priority, lacking, constant_values=np.nan)
+    chosen = [_frames.take_or_missing(offers, best[:, j]) for j in range(k)]
+    return dict(zip(wide_names(k), [*chosen, *np.ascontiguousarray(priority.T)], strict=True))
