@@ -112,7 +112,6 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
     Offers rank by priority = propensity times value. **Ties**: the higher priority, then the higher propensity, then
     the offer that comes first in `offers_`. The result depends on neither the order of the log's rows nor the number
     of threads. Memory beyond the answer is that of a few thousand customers, never customers times offers.
-
     On the 302 product categories of the Complete Journey up to November 2017, the ten highest propensities hold 36.8 %
     of the products of the next basket (plain personal frequency 35.3 %, popularity 28.6 %). High propensities are
     cautious there: of those about 0.44, 54 % were bought.
