@@ -165,11 +165,9 @@ def _newton_step(logs: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) ->
     slopes = vectors.T @ gradient[free]
     lengths = slopes / np.maximum(np.abs(values), TINY)
     lengths[slopes == 0.0] = 0.0
-    longest = float(np.sqrt(lengths @ lengths)) if np.all(np.isfinite(lengths)) else np.inf
-    if longest > LONGEST_STEP:
-        # cut every direction to the longest step, then all of them together
-        lengths = np.clip(lengths, -LONGEST_STEP, LONGEST_STEP)
-        lengths *= LONGEST_STEP / max(float(np.sqrt(lengths @ lengths)), LONGEST_STEP)
+    # cut every direction to the longest step, then all of them together
+    lengths = np.clip(lengths, -LONGEST_STEP, LONGEST_STEP)
+    lengths *= LONGEST_STEP / max(float(np.sqrt(lengths @ lengths)), LONGEST_STEP)
     step[free] = -vectors @ lengths
     return step, 0.5 * float(slopes @ lengths)
 

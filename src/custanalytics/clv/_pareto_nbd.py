@@ -1,0 +1,140 @@
+"""The Pareto/NBD model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from custanalytics import _jit
+from custanalytics.clv import _fit, _kernels_pareto_nbd
+from custanalytics.clv._base import PurchaseModel
+from custanalytics.clv._beta_geo import check_horizons
+
+
+class ParetoNBDModel(PurchaseModel):
+    """Pareto/NBD model of purchases by customers who may drop out at any time.
+
+    While active, a customer buys at random at a rate of their own, gamma distributed over customers; the time until
+    they drop out, unseen, is exponential with a rate of their own, gamma distributed too. It applies to purchases
+    without a contract at irregular times. It does not where purchases are regular, where a season or a campaign moves
+    everybody at once, or where customers say when they leave.
+
+    Against `BetaGeoModel`: here customers may leave without having bought again, so somebody who never came back is
+    not taken for active.
+
+    Parameters
+    ----------
+    penalty : float, default=0.0
+        Weight of the squared log-parameters (`alpha` and `beta` in units of the mean `T`) that is taken off the
+        log-likelihood: a normal prior of variance 1 / (2 * penalty) on each of them.
+    max_iter : int, default=200
+        Most iterations of the solver.
+    tol : float, default=1e-9
+        The solver stops when its next step would gain no more log-likelihood than this.
+
+    Attributes
+    ----------
+    params_ : dict of str to float
+        `r` and `alpha` (in `time_unit`) of the gamma distribution of purchase rates, `s` and `beta` (in `time_unit`)
+        of the gamma distribution of dropout rates.
+    log_likelihood_ : float
+        At `params_`.
+    standard_errors_ : dict of str to float
+        From the observed information; infinite for `undetermined_` parameters.
+    covariance_ : ndarray of shape (4, 4)
+        Of `r`, `alpha`, `s`, `beta`.
+    converged_ : bool
+        Whether the solver reached `tol`.
+    n_iter_ : int
+        Iterations of the solver.
+    undetermined_ : tuple of str
+        Parameters that the data leave open: flat likelihood, or a maximum at the boundary. Without dropout, `s` and
+        `beta` are.
+    n_features_in_ : int
+        3.
+    feature_names_in_ : ndarray of shape (3,)
+        The columns used.
+
+    See Also
+    --------
+    BetaGeoModel : Dropout only right after a purchase.
+    GammaGammaModel : How much customers spend.
+    LifetimeValue : Purchases times spend, discounted.
+
+    Notes
+    -----
+    The likelihood of x repeat purchases, the last at :math:`t_x`, observed to T, is [2]_
+
+    .. math:: L = \\frac{\\Gamma(r+x) \\alpha^r \\beta^s}{\\Gamma(r)} \\Big[ (\\alpha+T)^{-r-x} (\\beta+T)^{-s}
+              + s \\int_{t_x}^T (\\alpha+u)^{-r-x} (\\beta+u)^{-s-1} du \\Big].
+
+    It is evaluated, with its exact gradient, on the distinct (`frequency`, `recency`, `T`). The integral is taken as
+    it stands, not as the usual difference of two hypergeometric functions, which overflows and cancels: by
+    Gauss-Legendre quadrature of a positive integrand in the logarithm of the smaller of :math:`\\alpha + u` and
+    :math:`\\beta + u`, on panels that follow its decay. The error of the log-likelihood is below
+    :math:`10^{-12} (1 + |\\log L|)`, that of the gradient about 1e-11 of its terms, for x up to 1e4, shapes from
+    1e-3 to 1e3, and times of any scale; without a repeat purchase the log-likelihood also keeps its relative
+    accuracy as it goes to 0.
+
+    P(alive) is the share of the first term in the bracket. Given that a customer is active at T, the purchases
+    expected in the next t are
+
+    .. math:: \\frac{r+x}{\\alpha+T} \\, \\frac{\\beta+T}{s-1}
+              \\Big[ 1 - \\Big( \\frac{\\beta+T}{\\beta+T+t} \\Big)^{s-1} \\Big],
+
+    which at s = 1 becomes a logarithm; the relative error of both is below 1e-9 over the same range.
+
+    References
+    ----------
+    .. [1] D. C. Schmittlein, D. G. Morrison and R. Colombo (1987), "Counting Your Customers: Who Are They and What
+       Will They Do Next?", Management Science 33(1), https://doi.org/10.1287/mnsc.33.1.1; equations 11 to 13
+       (P(alive)), 17 (E[X(t)]) and 22 (conditional expectation).
+    .. [2] P. S. Fader and B. G. S. Hardie (2005), "A Note on Deriving the Pareto/NBD Model and Related Expressions",
+       http://www.brucehardie.com/notes/009/.
+
+    Examples
+    --------
+    >>> from custanalytics.clv import ParetoNBDModel
+    >>> model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.656)  # CDNOW, in weeks
+    >>> table = {"frequency": [26, 0], "recency": [30.85714, 0.0], "T": [31.0, 39.0]}
+    >>> model.predict_purchases(table, horizon=52).round(3)
+    array([25.456,  0.179])
+    >>> model.predict_alive(table).round(3)
+    array([0.998, 0.294])
+    """
+
+    _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "s", "beta")
+    _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "beta": 1}
+    _loglik_loop = staticmethod(_kernels_pareto_nbd.log_likelihood_loop)
+    _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)
+    _purchases_loop = staticmethod(_kernels_pareto_nbd.purchases_loop)
+
+    def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
+        """Expected repeat purchases of a new customer, from the first purchase on.
+
+        Parameters
+        ----------
+        horizon : float or array-like
+            How long after the first purchase, in `time_unit`.
+
+        Returns
+        -------
+        float or ndarray of the shape of `horizon`
+            E[X(horizon)].
+        """
+        theta = self._theta()
+        times = check_horizons(horizon, "expected_purchases_new_customer")
+        zeros, one = np.zeros(1), np.ones(1)
+        result = np.empty(times.size)
+        for at, time in enumerate(times.ravel()):
+            _jit.run(_kernels_pareto_nbd.purchases_loop, 1, zeros, zeros, theta, one * time, one, out=(result[at:],))
+        return result.reshape(times.shape) if times.ndim else float(result[0])
+
+    def _starts(self, sample: _fit.Sample) -> np.ndarray:
+        rate = sample.mean(0) if sample.columns[0].any() else 1e-3
+        # r, how much faster active customers buy than the average, s, beta
+        shapes = ((0.5, 2.0, 0.5, 0.5), (2.0, 1.3, 0.3, 2.0), (0.2, 4.0, 1.0, 0.3), (5.0, 1.0, 0.1, 2.0))
+        return np.array([(r, r / (rate * faster), s, beta) for r, faster, s, beta in shapes])

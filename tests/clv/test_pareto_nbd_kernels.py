@@ -1,0 +1,197 @@
+"""Pareto/NBD kernels against mpmath: everywhere, and on both sides of every switch of branch."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.reference import pareto_nbd as reference
+
+from custanalytics import _jit
+from custanalytics.clv import _kernels_pareto_nbd as kernels
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pareto_nbd.json").read_text())
+Case = tuple[float, ...]  # x, t_x, T, r, alpha, s, beta
+
+
+def evaluate(case: Case) -> np.ndarray:
+    """Log-likelihood and gradient as a fit sees them."""
+    out = np.zeros((1, 5))
+    columns = [np.array([float(value)]) for value in case[:3]]
+    _jit.run(kernels.log_likelihood_loop, 1, *columns, np.ones(1), np.array(case[3:], float), out=(out,))
+    return out[0]
+
+
+def alive(case: Case) -> float:
+    out = np.empty(1)
+    columns = [np.array([float(value)]) for value in case[:3]]
+    _jit.run(kernels.alive_loop, 1, *columns, np.array(case[3:], float), out=(out,))
+    return float(out[0])
+
+
+def off(found: float, truth: mp.mpf) -> float:
+    return float(abs(found - truth) / abs(truth)) if truth else float(abs(found))
+
+
+def check_likelihood(case: Case) -> None:
+    assert off(evaluate(case)[0], reference.log_likelihood(*case)) < 1e-11, case
+
+
+def check_gradient(case: Case) -> None:
+    found = evaluate(case)[1:]
+    for value, truth in zip(found, reference.gradient(*case), strict=True):
+        assert off(value, truth) < 1e-9, case
+
+
+def check_alive(case: Case) -> None:
+    truth = reference.alive(*case)
+    if truth > 1e-300:
+        assert off(alive(case), truth) < 1e-10, case
+    else:
+        assert 0 < alive(case) <= 1e-290, case
+
+
+def random_cases(n: int, seed: int) -> list[Case]:
+    """Parameters and customers over the whole range, the special ones among them."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for number in range(n):
+        r, s, alpha, beta = 10 ** rng.uniform(-3, 3, 4)
+        x = (0.0, float(rng.integers(1, 20)), float(round(10 ** rng.uniform(0, 4))))[number % 3]
+        match number % 7:
+            case 0:
+                s = 1.0
+            case 1:
+                s = r
+            case 2:
+                beta = alpha
+        T = 10 ** rng.uniform(-3, 4)
+        t_x = T * (1 - 10 ** rng.uniform(-6, 0) if number % 5 == 0 else rng.uniform()) if x else 0.0
+        cases.append(tuple(float(value) for value in (x, t_x, T, r, alpha, s, beta)))
+    return cases
+
+
+@pytest.mark.parametrize("hard", GOLDEN["hard"], ids=lambda hard: str(hard["customer"]))
+def test_where_other_libraries_overflow(hard: dict[str, Any]) -> None:
+    case = (*hard["customer"], *hard["params"])
+    assert evaluate(case)[0] == pytest.approx(hard["log_likelihood"], abs=5e-5)
+    assert off(evaluate(case)[0], reference.log_likelihood_by_quadrature(*case)) < 1e-11
+    check_likelihood(case)
+    check_gradient(case)
+    check_alive(case)
+
+
+def test_the_reference_agrees_with_the_integral() -> None:
+    for case in [(3, 10.0, 20.0, 0.55, 10.6, 0.6, 11.7), (0, 0.0, 39.0, 0.5, 3.0, 2.0, 1.0), (40, 5, 9, 7, 2, 2, 2)]:
+        truth = reference.log_likelihood_by_quadrature(*case)
+        assert off(reference.log_likelihood(*case), truth) < 1e-20
+
+
+def test_likelihood_gradient_and_alive_everywhere() -> None:
+    for number, case in enumerate(random_cases(60, seed=20)):
+        check_likelihood(case)
+        check_alive(case)
+        if number % 4 == 0:
+            check_gradient(case)
+
+
+@pytest.mark.thorough
+def test_likelihood_gradient_and_alive_everywhere_at_length() -> None:
+    for case in random_cases(1500, seed=21):
+        check_likelihood(case)
+        check_alive(case)
+        check_gradient(case)
+
+
+SWITCHES: dict[str, list[Case]] = {
+    "which scale is smaller": [
+        (3, 10, 20, 0.5, 10.0, 0.6, 10.0 * factor) for factor in (1 - 1e-9, 1.0, 1 + 1e-9, 1e-6, 1e6)
+    ],
+    "r + x below and above 1, where the integrand rises and falls": [
+        (0, 0, T, r, 1e-3, s, 50.0) for r in (1e-3, 0.9, 1.0, 1.1) for s in (1e-3, 1.0) for T in (1.0, 1e4)
+    ],
+    "seen at T itself": [(4, 10.0, 10.0, 0.5, 3.0, 0.6, 7.0), (0, 0.0, 0.0, 0.5, 3.0, 0.6, 7.0)],
+    "seen just before T": [(4, 10.0, 10.0 + gap, 0.5, 3.0, 0.6, 7.0) for gap in (1e-13, 1e-9, 1e-5)],
+    "one panel or more": [(9, 1.0, 1.0 + gap, 1.0, 1.0, 1.0, 1e6) for gap in (1.47, 1.495, 1.5, 3.0, 3.04, 9.0)],
+    "the tail is dropped": [(40, 1.0, 1.0 + gap, 1.0, 1.0, 1.0, 1e3) for gap in (2.9, 3.0, 3.2, 60.0)],
+    "a buyer who never came back, likely or not": [
+        (0, 0, T, 0.5, 10.0, 0.6, 12.0) for T in (1e-6, 1e-3, 1.0, 39.0, 54.0, 55.0, 56.0, 57.0, 1e3)
+    ],
+    "no purchase and hardly a chance of one": [(0, 0, 1e-3, 1e-3, 1e3, 0.5, 2.0), (0, 0, 50.0, 0.05, 1.2, 300.0, 1e-2)],
+    "shapes and scales almost without bound": [
+        (5, 3.0, 9.0, 1e8, 1e8, 0.6, 7.0),
+        (5, 3.0, 9.0, 0.5, 4.0, 1e8, 1e9),
+        (5, 3.0, 9.0, 0.5, 4.0, 1e-8, 1e8),
+        (5, 3.0, 9.0, 0.5, 4.0, 1e-8, 1e-8),
+    ],
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_both_sides_of_every_switch(switch: str) -> None:
+    for case in SWITCHES[switch]:
+        truth = reference.log_likelihood(*case)
+        assert abs(evaluate(case)[0] - truth) <= 1e-11 * abs(truth) + 1e-50, case
+        check_alive(case)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_gradient_on_both_sides_of_every_switch(switch: str) -> None:
+    for case in SWITCHES[switch]:
+        if case[1] == case[2] == 0:
+            assert evaluate(case)[1:].tolist() == [0, 0, 0, 0]
+        else:
+            check_gradient(case)
+
+
+def test_both_sides_of_a_likely_first_purchase_are_there() -> None:
+    """The case above does straddle the point where the likelihood of x = 0 changes its form."""
+    values = [evaluate(case)[0] for case in SWITCHES["a buyer who never came back, likely or not"]]
+    assert min(values) < -0.5 < max(values)
+
+
+@given(
+    power=st.floats(-12, 3),
+    sign=st.sampled_from([-1.0, 0.0, 1.0]),
+    beta=st.floats(-3, 4).map(lambda power: 10.0**power),
+    horizon=st.one_of(st.just(0.0), st.floats(-9, 6).map(lambda power: 10.0**power)),
+)
+def test_mean_lifetime(power: float, sign: float, beta: float, horizon: float) -> None:
+    s = 1.0 + sign * 10.0**power
+    if s > 0:
+        assert off(kernels.mean_lifetime(s, beta, horizon), reference.mean_lifetime(s, beta, horizon)) < 1e-14
+
+
+def test_mean_lifetime_at_its_switches() -> None:
+    growth = math.log1p(3.0)
+    for exponent in (-1e-8, 1e-8, -1.0, 1.0, -0.7, 0.7):
+        for nudge in (1 - 1e-6, 1 + 1e-6):
+            s = 1.0 + exponent * nudge / growth
+            if s > 0:
+                assert off(kernels.mean_lifetime(s, 2.0, 6.0), reference.mean_lifetime(s, 2.0, 6.0)) < 1e-14
+
+
+def test_mean_lifetime_without_end() -> None:
+    assert kernels.mean_lifetime(3.0, 4.0, math.inf) == 2.0
+    assert kernels.mean_lifetime(1.0, 4.0, math.inf) == math.inf
+    assert kernels.mean_lifetime(0.3, 4.0, math.inf) == math.inf
+
+
+def test_purchases_add_up_horizons_by_weight() -> None:
+    theta, out = np.array([0.5, 3.0, 0.6, 7.0]), np.empty(2)
+    x, T = np.array([0.0, 4.0]), np.array([9.0, 20.0])
+    horizons, weights = np.array([1.0, 10.0, 1e4]), np.array([0.5, 2.0, 0.25])
+    _jit.run(kernels.purchases_loop, 2, x, T, theta, horizons, weights, out=(out,))
+    for row in range(2):
+        truth = sum(
+            weight * (0.5 + x[row]) / (3 + T[row]) * reference.mean_lifetime(0.6, 7 + T[row], horizon)
+            for horizon, weight in zip(horizons, weights, strict=True)
+        )
+        assert off(float(out[row]), truth) < 1e-14
