@@ -406,8 +406,11 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
 
     def _add_offers(self, name: str, table: nw.DataFrame[Any], log: Any, learn: bool) -> nw.DataFrame[Any]:
         if learn:
-            if PRODUCT_ID not in _frames.read(log).columns:
+            frame = _frames.read(log)
+            if PRODUCT_ID not in frame.columns:
                 raise InvalidDataError("Offers need a column product_id, which the log does not have.")
+            if frame[PRODUCT_ID].null_count():  # lines without a product teach nothing about products
+                log = frame.filter(~frame[PRODUCT_ID].is_null()).to_native()
             step = self._new(name)
             if step.as_of is None:
                 step.set_params(as_of=end_of(self.summary_) - np.timedelta64(1, "us"))
