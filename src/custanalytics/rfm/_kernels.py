@@ -84,13 +84,21 @@ def deal_rows(start, stop, size, end, ids, times, values, orders, places, by_id,
 def sort_pairs(start, stop, keys, values, spare_keys, spare_values):
     """Sort pairs in place by key, then value: never slower than n log n, and linear where they are in order."""
     for low in range(start, stop, SHORT):
-        for at in range(low + 1, min(low + SHORT, stop)):
+        high = min(low + SHORT, stop)
+        for at in range(low + 1, high):
             key, value = keys[at], values[at]
             to = at
-            while to > low and (keys[to - 1] > key or (keys[to - 1] == key and values[to - 1] > value)):
+            while to > low and keys[to - 1] > key:
                 keys[to], values[to] = keys[to - 1], values[to - 1]
                 to -= 1
             keys[to], values[to] = key, value
+        for at in range(low + 1, high):  # ties are rare: they have a pass of their own
+            key, value = keys[at], values[at]
+            to = at
+            while to > low and keys[to - 1] == key and values[to - 1] > value:
+                values[to] = values[to - 1]
+                to -= 1
+            values[to] = value
     width = SHORT
     while width < stop - start:
         for low in range(start, stop - width, 2 * width):
@@ -118,39 +126,54 @@ def sort_pairs(start, stop, keys, values, spare_keys, spare_values):
 
 
 @kernel
-def number_ids(start, stop, ids, codes):
-    """Number the ids of a piece in order of appearance; returns the distinct ids and the rows of each."""
-    capacity = 1024
-    slots = np.full(capacity, -1, np.int32)
-    uniques = np.empty(capacity // 2, np.int64)
-    sizes = np.zeros(capacity // 2, np.int64)
-    found = 0
-    for row in range(start, stop):
-        if 2 * found >= capacity:  # at most half full, so that probes stay short
-            capacity *= 4
-            slots = np.full(capacity, -1, np.int32)
-            wider = np.empty(capacity // 2, np.int64)
-            more = np.zeros(capacity // 2, np.int64)
-            for code in range(found):
-                wider[code], more[code] = uniques[code], sizes[code]
-                at = np.int64(mix(uniques[code]) & np.uint64(capacity - 1))
-                while slots[at] >= 0:
-                    at = (at + 1) & (capacity - 1)
-                slots[at] = code
-            uniques, sizes = wider, more
-        value = ids[row]
-        at = np.int64(mix(value) & np.uint64(capacity - 1))
-        while slots[at] >= 0 and uniques[slots[at]] != value:
-            at = (at + 1) & (capacity - 1)
-        code = np.int64(slots[at])
-        if code < 0:
-            code = found
-            slots[at] = code
-            uniques[code] = value
+def bucket_of(value, buckets):
+    """The bucket of an id within its piece, from the low bits of its hash; `buckets` is a power of two."""
+    return np.int64(mix(value) & np.uint64(buckets - 1))
+
+
+@kernel
+def group_rows(begin, end, ids, times, values, orders, names, keys, money, tags, starts):
+    """Copy the rows of a piece so that those of a customer lie together; returns how many customers there are.
+
+    Rows go to as many buckets as there are customers at most, by counting. A bucket seldom holds two customers;
+    where it does, the rows of its first are swapped to the front. Customer c has the rows starts[c] to
+    starts[c + 1].
+    """
+    rows = end - begin
+    has_orders = tags.size > 0
+    buckets = 2
+    while 2 * buckets < rows:
+        buckets *= 2
+    edges = np.zeros(buckets + 1, np.int64)
+    for row in range(begin, end):
+        edges[bucket_of(ids[row], buckets) + 1] += 1
+    for bucket in range(buckets):
+        edges[bucket + 1] += edges[bucket]
+    for row in range(begin, end):  # moves each edge to the end of its bucket
+        bucket = bucket_of(ids[row], buckets)
+        to = edges[bucket]
+        edges[bucket] = to + 1
+        names[to], keys[to], money[to] = ids[row], times[row], values[row]
+        if has_orders:
+            tags[to] = orders[row]
+    found = low = 0
+    for bucket in range(buckets):
+        while low < edges[bucket]:
+            starts[found] = low
             found += 1
-        sizes[code] += 1
-        codes[row - start] = code
-    return uniques[:found], sizes[:found]
+            name = names[low]
+            low += 1
+            for row in range(low, edges[bucket]):
+                if names[row] == name:
+                    if row != low:
+                        names[row], names[low] = names[low], names[row]
+                        keys[row], keys[low] = keys[low], keys[row]
+                        money[row], money[low] = money[low], money[row]
+                        if has_orders:
+                            tags[row], tags[low] = tags[low], tags[row]
+                    low += 1
+    starts[found] = rows
+    return found
 
 
 @kernel
@@ -168,7 +191,7 @@ def count_orders(start, stop, orders, values):
 
 
 @kernel
-def walk(start, stop, times, values, length, offset, counts, sums):
+def walk(start, stop, times, values, length, offset, customer, counts, sums):
     """Sum up one customer's rows, sorted by time and value: periods, first and last purchase, money."""
     total = repeat = 0.0
     first = last = first_time = last_time = 0
@@ -187,51 +210,37 @@ def walk(start, stop, times, values, length, offset, counts, sums):
         purchases += 1
         if period != first:
             repeat += value
-    counts[FREQUENCY] = periods - 1
-    counts[FIRST_PERIOD], counts[LAST_PERIOD] = first, last
-    counts[N_ORDERS] = purchases
-    counts[FIRST_TIME], counts[LAST_TIME] = first_time, last_time
-    sums[TOTAL], sums[REPEAT] = total, repeat
+    counts[customer, FREQUENCY] = periods - 1
+    counts[customer, FIRST_PERIOD], counts[customer, LAST_PERIOD] = first, last
+    counts[customer, N_ORDERS] = purchases
+    counts[customer, FIRST_TIME], counts[customer, LAST_TIME] = first_time, last_time
+    sums[customer, TOTAL], sums[customer, REPEAT] = total, repeat
 
 
 @kernel
 def finish_piece(start, stop, length, offset, bounds, ids, times, values, orders):
-    """Group the rows of one piece by customer and sum each up; returns ids, counts and sums, a row a customer."""
+    """Sum up each customer of one piece; returns ids, counts and sums, a row a customer."""
     begin, end = bounds[start], bounds[stop]
     rows = end - begin
-    has_orders = orders.size > 0
-    codes = np.empty(rows, np.int32)
-    uniques, sizes = number_ids(begin, end, ids, codes)
-    counts = np.empty((uniques.size, 6), np.int64)
-    sums = np.empty((uniques.size, 2), np.float64)
-    edges = np.empty(uniques.size, np.int64)
-    edge = 0
-    for code in range(uniques.size):
-        edges[code] = edge
-        edge += sizes[code]
-    keys, spare_keys = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    names, keys, spare_keys = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64)
     money, spare_money = np.empty(rows, np.float64), np.empty(rows, np.float64)
-    for row in range(rows):
-        to = edges[codes[row]]
-        edges[codes[row]] = to + 1
-        keys[to] = times[begin + row]
-        money[to] = values[begin + row]
-    for code in range(uniques.size):  # the edges have moved to the ends
-        low = edges[code] - sizes[code]
-        sort_pairs(low, edges[code], keys, money, spare_keys, spare_money)
-        walk(low, edges[code], keys, money, length, offset, counts[code], sums[code])
-        edges[code] = low
-    if has_orders:
-        for row in range(rows):
-            to = edges[codes[row]]
-            edges[codes[row]] = to + 1
-            keys[to] = orders[begin + row]
-            money[to] = values[begin + row]
-        for code in range(uniques.size):
-            low = edges[code] - sizes[code]
-            sort_pairs(low, edges[code], keys, money, spare_keys, spare_money)
-            counts[code, N_ORDERS] = count_orders(low, edges[code], keys, money)
-    return uniques, counts, sums
+    tags = np.empty(rows if orders.size > 0 else 0, np.int64)
+    tag_money = np.empty(tags.size, np.float64)
+    starts = np.empty(rows + 1, np.int64)
+    found = group_rows(begin, end, ids, times, values, orders, names, keys, money, tags, starts)
+    customers = np.empty(found, np.int64)
+    counts = np.empty((found, 6), np.int64)
+    sums = np.empty((found, 2), np.float64)
+    tag_money[:] = money[: tags.size]
+    for customer in range(found):
+        low, high = starts[customer], starts[customer + 1]
+        customers[customer] = names[low]
+        sort_pairs(low, high, keys, money, spare_keys, spare_money)
+        walk(low, high, keys, money, length, offset, customer, counts, sums)
+        if tags.size > 0:
+            sort_pairs(low, high, tags, tag_money, spare_keys, spare_money)
+            counts[customer, N_ORDERS] = count_orders(low, high, tags, tag_money)
+    return customers, counts, sums
 
 
 @kernel
