@@ -22,6 +22,8 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": Fa
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function with the house options, cached on disk where a cache can be written."""
+    if numba.config.DISABLE_JIT:  # interpreted arithmetic wraps and divides as silently as compiled arithmetic
+        return np.errstate(all="ignore")(function)
     try:
         return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package's nor the user's cache directory can be written

@@ -91,9 +91,9 @@ def wall(value: date) -> int:
 def _of_datetime(value: datetime, zone: tzinfo | None) -> Moment:
     name = ""
     if value.tzinfo is not None:
+        name = _zone_name(value.tzinfo if zone is None else zone)
         with suppress(OverflowError):  # on the first or last day of the calendar: implausible on any clock
             value = value if zone is None else value.astimezone(zone)
-        name = _zone_name(value.tzinfo)
     return Moment(wall(value), wall(value), name)
 
 
