@@ -48,10 +48,9 @@ def report(cases: list[Case], repeats: int) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     where = f"Python {platform.python_version()} on {platform.machine()}; {versions}."
     losses = "\n".join(f"- {line}" for line in lost) if lost else "None of the cases above."
-    return "\n".join(
-        ["# Benchmarks", "", where, "Agreement of the results is asserted before anything is timed.", ""]
-        + [head, "|---|---|---|---|---|---|---|", *rows, "", "## Cases that we lose", "", losses, ""]
-    )
+    lines = ["# Benchmarks", "", where, "Agreement of the results is asserted before anything is timed.", "", head]
+    lines += ["|---|---|---|---|---|---|---|", *rows, "", "## Cases that we lose", "", losses, ""]
+    return "\n".join(lines)
 
 
 def main() -> int:

@@ -24,6 +24,17 @@ def fit_bg_nbd(table: pd.DataFrame) -> dict[str, float]:
     return {name: float(fitter.params_[name]) for name in ("r", "alpha", "a", "b")}
 
 
+def fit_pareto_nbd(table: pd.DataFrame) -> dict[str, float]:
+    """Parameters of the Pareto/NBD from the default start, without a penalty."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        from lifetimes import ParetoNBDFitter
+
+        fitter = ParetoNBDFitter(penalizer_coef=0.0)
+        fitter.fit(table["frequency"], table["recency"], table["T"])
+    return {name: float(fitter.params_[name]) for name in ("r", "alpha", "s", "beta")}
+
+
 def score_bg_nbd(params: Mapping[str, float], table: pd.DataFrame, discount: float = 0.0) -> dict[str, np.ndarray]:
     """P(alive), purchases in `HORIZON` weeks, and their value at a yearly discount rate, taken month by month."""
     fitter = _fitter()
