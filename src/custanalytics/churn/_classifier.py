@@ -72,8 +72,8 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
     Notes
     -----
     Rows whose label is missing are left out of ``fit``. So are the other rows of a cutoff that has missing labels
-    and no churned customer: its label window is still open, and the labels known so far are those of customers
-    who came back quickly. Rows with weight 0 are left out too.
+    and no churned customer (label 1): its label window is still open, and the labels known so far are those of
+    customers who came back quickly. Rows with weight 0 are left out too.
 
     Calibration scores each row by a model trained without that row's customer, fits one calibrator to all these
     scores, then refits the model on all rows: predictions come from one model and one calibrator.

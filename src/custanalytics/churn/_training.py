@@ -74,7 +74,13 @@ def labels(y: Any, table: nw.DataFrame[Any] | None, owner: str) -> np.ndarray:
             "churn_labels(log, cutoff, horizon) makes a table that has one."
         )
     given = nw.from_native(y, series_only=True, pass_through=True)
-    return np.asarray(column_or_1d(given.to_numpy() if isinstance(given, nw.Series) else y, warn=True))
+    found = np.asarray(column_or_1d(given.to_numpy() if isinstance(given, nw.Series) else y, warn=True))
+    if found.dtype.kind == "O" and not any(isinstance(each, str | bytes) for each in found.tolist()):
+        try:
+            return found.astype(np.float64)  # numbers and None
+        except (TypeError, ValueError):
+            return found
+    return found
 
 
 def missing(y: np.ndarray) -> np.ndarray:
@@ -90,17 +96,14 @@ def immature(y: np.ndarray, unknown: np.ndarray, table: nw.DataFrame[Any] | None
     """Known labels at cutoffs whose window is still open: bool of shape (n_rows,).
 
     There a label can be known early only because the customer came back, so that it says who was quick and
-    not who stays. A cutoff counts as open where labels are missing and nobody has churned.
+    not who stays. A cutoff counts as open where labels are missing and nobody has churned (label 1).
     """
-    if table is None or CUTOFF not in table.columns or not unknown.any():
+    if table is None or CUTOFF not in table.columns or y.dtype.kind != "f" or not unknown.any():
         return np.zeros(y.shape, bool)
     cutoff, distinct = _frames.codes(table, CUTOFF)
-    known = ~unknown
-    churned = np.zeros(y.shape, bool)
-    churned[known] = y[known] == np.unique(y[known])[-1:]
     open_ = np.bincount(cutoff[unknown], minlength=len(distinct)) > 0
-    open_ &= np.bincount(cutoff[churned], minlength=len(distinct)) == 0
-    return open_[cutoff] & known
+    open_ &= np.bincount(cutoff[y == 1.0], minlength=len(distinct)) == 0
+    return open_[cutoff] & ~unknown
 
 
 def weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
