@@ -146,6 +146,19 @@ def test_sampling_gives_the_clusters_of_everyone() -> None:
     assert sampled.cluster_centers_ == pytest.approx(everyone.cluster_centers_, abs=0.1)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("max_samples", [100, 2000])
+def test_stability_stays_with_its_cluster(seed: int, max_samples: int) -> None:
+    random = np.random.default_rng(seed)
+    X = np.vstack([random.normal(0, 1, (500, 2)), random.normal(50, 0.01, (250, 2))])
+    X[:, 1] = random.normal(0, 0.1, 750)  # numbers the clusters, and tells them apart by nothing but chance
+    clusterer = CustomerClusterer(n_clusters=3, n_bootstraps=10, max_samples=max_samples, scaler=None).fit(X)
+    apart = int(np.argmax(clusterer.cluster_centers_[:, 0]))
+    assert clusterer.stability_[3][apart] == 1.0
+    assert np.delete(clusterer.stability_[3], apart).max() < 1.0
+    assert clusterer.profile_table()["x1_mean"].is_monotonic_decreasing
+
+
 def test_clusters_are_numbered_by_the_feature_asked_for(
     fitted: tuple[CustomerClusterer, pd.DataFrame, np.ndarray],
 ) -> None:

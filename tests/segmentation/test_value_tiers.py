@@ -103,6 +103,15 @@ def test_shuffling_changes_nothing(table: pd.DataFrame, random: Any) -> None:
     pd.testing.assert_frame_equal(tiers.tier_table("usage"), shuffled.tier_table("usage"), check_exact=True)
 
 
+def test_shuffling_changes_no_digit_of_a_sum() -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"frequency": 0, "total_value": random.lognormal(3, 2, 5000)})
+    shuffled = table.iloc[random.permutation(5000)]
+    for by in ("value", "usage"):
+        found, wanted = (ValueTiers().fit(one).tier_table(by) for one in (shuffled, table))
+        pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+
+
 @given(tables, st.sampled_from([0.25, 2.0, 100.0]))
 def test_the_currency_changes_nothing(table: pd.DataFrame, rate: float) -> None:
     dearer = table.assign(total_value=table["total_value"] * rate)

@@ -313,15 +313,11 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
 
     def _finish(self, X: np.ndarray, Z: np.ndarray, centers: np.ndarray, sampled: bool, first: int) -> None:
         k = len(centers)
-        if sampled:
-            _, centers, _ = settle(Z, centers)
-        labels = nearest(Z, centers)
-        if sampled:  # more customers may order the clusters otherwise
+        if sampled:  # all customers may order the clusters otherwise
+            _, centers, labels = settle(Z, centers)
             rank = descending(X, labels, k, first)
-            centers, labels = centers[rank], np.argsort(rank)[labels]
-            self.stability_ = {
-                tried: values[rank] if tried == k else values for tried, values in self.stability_.items()
-            }
+            centers = centers[rank]
+            self.stability_ |= {k: self.stability_[k][rank]} if self.stability_ else {}
         self._centers = centers
         self.cluster_centers_ = unscale(centers, self.scaling_)
         self.profiles_ = profile(X, Z, nearest(Z, centers), k)
