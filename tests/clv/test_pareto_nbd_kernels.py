@@ -18,12 +18,13 @@ from custanalytics import _jit
 from custanalytics.clv import _kernels_pareto_nbd as kernels
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "pareto_nbd.json").read_text())
+CDNOW = np.array(list(GOLDEN["fit"]["params"].values()))
 Case = tuple[float, ...]  # x, t_x, T, r, alpha, s, beta
 
 
-def evaluate(case: Case) -> np.ndarray:
-    """Log-likelihood and gradient as a fit sees them."""
-    out = np.zeros((1, 5))
+def evaluate(case: Case, width: int = 5) -> np.ndarray:
+    """Log-likelihood and gradient, with room for more the second derivatives too, as a fit sees them."""
+    out = np.full((1, width), np.nan)
     columns = [np.array([float(value)]) for value in case[:3]]
     _jit.run(kernels.log_likelihood_loop, 1, *columns, np.ones(1), np.array(case[3:], float), out=(out,))
     return out[0]
@@ -110,6 +111,60 @@ def test_likelihood_gradient_and_alive_everywhere_at_length() -> None:
         check_gradient(case)
 
 
+def hessian(case: Case) -> np.ndarray:
+    """Second derivatives by the log-parameters."""
+    upper = np.zeros((4, 4))
+    upper[np.triu_indices(4)] = evaluate(case, width=15)[5:]
+    return upper + np.triu(upper, 1).T
+
+
+def differences_of_the_gradient(case: Case) -> np.ndarray:
+    """The same by fourth-order differences of the gradient."""
+    theta, step, result = np.array(case[3:]), 1e-4, np.empty((4, 4))
+    for k in range(4):
+        slopes = []
+        for steps in (-2, -1, 1, 2):
+            moved = theta.copy()
+            moved[k] *= np.exp(steps * step)
+            slopes.append(evaluate((*case[:3], *moved))[1:] * moved)
+        result[k] = (slopes[0] - 8 * slopes[1] + 8 * slopes[2] - slopes[3]) / (12 * step)
+    return result
+
+
+def check_hessian(case: Case) -> None:
+    found, truth = hessian(case), differences_of_the_gradient(case)
+    size = np.sqrt(np.abs(np.diag(truth)))
+    np.testing.assert_allclose(found, found.T, rtol=0)
+    rounding = 1e-11 * (1 + case[0] + 20 * case[3] + 20 * case[5])  # of the terms of the gradient, over the step
+    assert (np.abs(found - truth) <= 1e-6 * np.outer(size, size) + rounding).all(), case
+
+
+def test_second_derivatives() -> None:
+    for case in random_cases(300, seed=22):
+        check_hessian(case)
+        assert (evaluate(case, width=15)[:5] == evaluate(case)).all()
+
+
+@pytest.mark.thorough
+def test_second_derivatives_at_length() -> None:
+    for case in random_cases(10_000, seed=23):
+        check_hessian(case)
+
+
+def test_customers_add_up_in_any_order() -> None:
+    """Sums over customers with their weights, whether those of one x come together or not."""
+    rng = np.random.default_rng(1)
+    x = np.array([3.0, 0.0, 7.0, 7.0, 1.0, 0.0, 4.0])
+    T = rng.uniform(1, 39, x.size)
+    t_x, weight, theta = np.where(x > 0, T * rng.uniform(size=x.size), 0.0), rng.uniform(size=x.size), CDNOW
+    alone = [w * evaluate((*row, *theta), width=15) for w, *row in zip(weight, x, t_x, T, strict=True)]
+    for order in (np.arange(x.size), np.argsort(x)):
+        out = np.empty((1, 15))
+        columns = [values[order] for values in (x, t_x, T, weight)]
+        _jit.run(kernels.log_likelihood_loop, x.size, *columns, theta, out=(out,))
+        np.testing.assert_allclose(out[0], np.sum(alone, axis=0), rtol=1e-12)
+
+
 SWITCHES: dict[str, list[Case]] = {
     "which scale is smaller": [
         (3, 10, 20, 0.5, 10.0, 0.6, 10.0 * factor) for factor in (1 - 1e-9, 1.0, 1 + 1e-9, 1e-6, 1e6)
@@ -149,6 +204,7 @@ def test_gradient_on_both_sides_of_every_switch(switch: str) -> None:
             assert evaluate(case)[1:].tolist() == [0, 0, 0, 0]
         else:
             check_gradient(case)
+            check_hessian(case)
 
 
 def test_both_sides_of_a_likely_first_purchase_are_there() -> None:

@@ -38,6 +38,7 @@ class LikelihoodModel(BaseEstimator):
     _unit_columns: ClassVar[tuple[str, ...]]  # those in time_unit (or in currency): scaled alike before the fit
     _unit_powers: ClassVar[Mapping[str, int]]  # parameter → power of that unit it carries
     _loglik_loop: ClassVar[Callable[..., None]]  # loop(start, stop, *columns, weight, theta, out)
+    _second_derivatives: ClassVar[bool] = False  # whether that loop gives them where `out` has room
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "penalty": (Number(0, closed="left"),),
@@ -110,7 +111,13 @@ class LikelihoodModel(BaseEstimator):
         scaled = sample.scaled(tuple(unit if name in self._unit_columns else 1.0 for name in self._columns))
         starts = np.log(self._starts(scaled))
         optimum = _fit.fit_sample(
-            self._loglik_loop, scaled, starts, float(self.penalty), int(self.max_iter), float(self.tol)
+            self._loglik_loop,
+            scaled,
+            starts,
+            penalty=float(self.penalty),
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
+            exact=self._second_derivatives,
         )
         powers = np.array([self._unit_powers.get(name, 0) for name in self._names])
         theta = np.exp(optimum.logs) * unit**powers

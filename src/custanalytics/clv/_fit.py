@@ -77,27 +77,50 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
     return Sample(tuple(np.ascontiguousarray(column[order]) for column in unique), sums[order])
 
 
-def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray) -> np.ndarray:
-    """Log-likelihood and gradient over the sample: shape (1 + n_params,)."""
-    n = sample.weight.size
-    parts = np.zeros((len(_jit.slices(n)), 1 + theta.size))
+def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: bool = False) -> np.ndarray:
+    """Log-likelihood and gradient over the sample: shape (1 + n_params,).
+
+    With `second`, for loops that give them, also the second derivatives by the logarithms of the parameters, the
+    upper triangle row by row: shape (1 + n_params + n_params * (n_params + 1) / 2,).
+    """
+    n, k = sample.weight.size, theta.size
+    width = 1 + k + (k * (k + 1) // 2 if second else 0)
+    parts = np.zeros((len(_jit.slices(n)), width))
     _jit.run(loop, n, *sample.columns, sample.weight, theta, out=(parts,))
-    result = np.zeros(1 + theta.size)
+    result = np.zeros(width)
     for part in parts:  # in slice order: the same bits for any number of threads
         result += part
     return result
 
 
-def negative_log_likelihood(loop: Callable[..., None], sample: Sample, penalty: float) -> Objective:
+@dataclass(frozen=True)
+class Likelihood:
     """The function of the log-parameters to minimise: value and gradient."""
 
-    def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = np.exp(logs)
-        result = total(loop, sample, theta)
-        value = penalty * float(logs @ logs) - result[0]
-        return value, 2.0 * penalty * logs - result[1:] * theta
+    loop: Callable[..., None]
+    sample: Sample
+    penalty: float
+    exact: bool = False  # whether the loop gives second derivatives
 
-    return objective
+    def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = np.exp(logs)
+        result = total(self.loop, self.sample, theta)
+        value = self.penalty * float(logs @ logs) - result[0]
+        return value, 2.0 * self.penalty * logs - result[1:] * theta
+
+    def hessian(self, logs: np.ndarray) -> np.ndarray:
+        """Second derivatives from the loop: shape (n_params, n_params)."""
+        k = logs.size
+        upper = np.zeros((k, k))
+        upper[np.triu_indices(k)] = total(self.loop, self.sample, np.exp(logs), second=True)[1 + k :]
+        return 2.0 * self.penalty * np.eye(k) - (upper + np.triu(upper, 1).T)
+
+
+def negative_log_likelihood(
+    loop: Callable[..., None], sample: Sample, penalty: float, exact: bool = False
+) -> Likelihood:
+    """The function of the log-parameters to minimise."""
+    return Likelihood(loop, sample, penalty, exact)
 
 
 @dataclass(frozen=True)
@@ -115,7 +138,7 @@ class Optimum:
 def minimise(
     objective: Objective, start: np.ndarray, max_iter: int, tol: float, hessian: np.ndarray | None = None
 ) -> Optimum:
-    """Damped Newton steps within the box, on curvature from differences of the exact gradient.
+    """Damped Newton steps within the box.
 
     Directions of negative curvature are followed downhill; a step is at most `LONGEST_STEP` long and halved until
     it improves. The curvature (or the one given to begin with) is kept as long as the expected gain falls by
@@ -145,7 +168,9 @@ def minimise(
 
 
 def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
-    """Symmetric matrix of second derivatives, by central differences of the gradient."""
+    """Symmetric matrix of second derivatives: exact where the loop gives it, else from differences of the gradient."""
+    if isinstance(objective, Likelihood) and objective.exact:
+        return objective.hessian(logs)
     hessian = np.empty((logs.size, logs.size))
     for k in range(logs.size):
         up, down = logs.copy(), logs.copy()
@@ -186,12 +211,18 @@ def _search(
 
 
 def fit_sample(
-    loop: Callable[..., None], sample: Sample, starts: np.ndarray, penalty: float, max_iter: int, tol: float
+    loop: Callable[..., None],
+    sample: Sample,
+    starts: np.ndarray,
+    penalty: float,
+    max_iter: int,
+    tol: float,
+    exact: bool = False,
 ) -> Optimum:
     """The best optimum from several starts (log-parameters, one a row); large samples are begun on a thin one."""
-    objective = negative_log_likelihood(loop, sample, penalty)
+    objective = negative_log_likelihood(loop, sample, penalty, exact)
     thin = sample.thinned(COARSE) if sample.weight.size > 2 * COARSE else sample
-    coarse = objective if thin is sample else negative_log_likelihood(loop, thin, penalty)
+    coarse = objective if thin is sample else negative_log_likelihood(loop, thin, penalty, exact)
     order = np.argsort([coarse(start)[0] for start in starts], kind="stable")
     best: Optimum | None = None
     for start in starts[order]:

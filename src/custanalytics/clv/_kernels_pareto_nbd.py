@@ -24,11 +24,12 @@ _SMALLEST = 5e-324
 
 
 @kernel
-def decay_integral(p, q, a, b, log_a, log_b):
+def decay_integral(p, q, a, b, log_a, log_b, order, moments):
     """Integral of (1 + w/a)^-p (1 + w/b)^-q dw/b from 0 to where the bases are exp(log_a), exp(log_b).
 
-    Returns its logarithm (error below 1e-12) and, under its integrand, the means of log(1 + w/a), 1/(1 + w/a) and
-    (w/a)/(1 + w/a), and of the same three with b (relative error below 1e-11).
+    Returns its logarithm (error below 1e-12). Under its integrand, fills `moments` from order 1 on with the means of
+    log(1 + w/a), 1/(1 + w/a), (w/a)/(1 + w/a) and of the same three with b (relative error below 1e-11), and at order
+    2 with the means of the ten products of two of log(1 + w/a), (w/a)/(1 + w/a) and the same with b.
 
     The variable is y = log(1 + w/c) with c the smaller of a and b. In it the integrand is exp(-steep y) times
     (1 + rho (e^y - 1))^-bend, smooth on the scale of one whatever a and b are, and all terms are positive.
@@ -39,6 +40,7 @@ def decay_integral(p, q, a, b, log_a, log_b):
     rho = near / far
     lo, decay, least, slope = 0.0, 0.0, 0.0, bend * rho
     total = near_log = near_inverse = near_share = far_log = far_inverse = far_share = 0.0
+    nl_nl = nl_ns = ns_ns = nl_fl = nl_fs = ns_fl = ns_fs = fl_fl = fl_fs = fs_fs = 0.0
     while True:
         allowed = _STEEP + 0.5 * (decay - least)
         panel = min(end - lo, _WIDEST, allowed / (abs(steep) + slope))
@@ -55,35 +57,102 @@ def decay_integral(p, q, a, b, log_a, log_b):
             far_base = 1.0 + far_excess
             inverse = 1.0 / far_base
             # log1p of far_excess: the last term makes up for the rounding of far_base
-            log_base = math.log(far_base) + (far_excess - (far_base - 1.0)) * inverse
-            g = panel * _WEIGHTS[k] * math.exp(-(steep * y + bend * log_base))
-            g_near, g_far = g / (1.0 + near_excess), g * inverse
+            z = math.log(far_base) + (far_excess - (far_base - 1.0)) * inverse
+            g = panel * _WEIGHTS[k] * math.exp(-(steep * y + bend * z))
             total += g
+            if order == 0:
+                continue
+            g_near, g_far = g / (1.0 + near_excess), g * inverse
+            g_near_share, g_far_share = g_near * near_excess, g_far * far_excess
             near_log += g * y
             near_inverse += g_near
-            near_share += g_near * near_excess
-            far_log += g * log_base
+            near_share += g_near_share
+            far_log += g * z
             far_inverse += g_far
-            far_share += g_far * far_excess
+            far_share += g_far_share
+            if order == 2:
+                far_part = far_excess * inverse
+                nl_nl += g * y * y
+                nl_ns += g_near_share * y
+                nl_fl += g * y * z
+                nl_fs += g_far_share * y
+                ns_ns += g_near_share * near_excess / (1.0 + near_excess)
+                ns_fl += g_near_share * z
+                ns_fs += g_near_share * far_part
+                fl_fl += g * z * z
+                fl_fs += g_far_share * z
+                fs_fs += g_far_share * far_part
         lo += panel
         decay = steep * lo + bend * math.log1p(rho * growth)
         least = min(least, decay)
         if end - lo <= 1e-15 * end or decay - least > _NEGLIGIBLE:
             break
-    log_integral = math.log(total * (near / b))
-    inverse = 1.0 / total
-    near_log, near_inverse, near_share = near_log * inverse, near_inverse * inverse, near_share * inverse
-    far_log, far_inverse, far_share = far_log * inverse, far_inverse * inverse, far_share * inverse
     if b < a:
-        return log_integral, far_log, far_inverse, far_share, near_log, near_inverse, near_share
-    return log_integral, near_log, near_inverse, near_share, far_log, far_inverse, far_share
+        near_log, near_inverse, near_share, far_log, far_inverse, far_share = (
+            far_log, far_inverse, far_share, near_log, near_inverse, near_share
+        )  # fmt: skip
+        nl_nl, nl_ns, ns_ns, fl_fl, fl_fs, fs_fs = fl_fl, fl_fs, fs_fs, nl_nl, nl_ns, ns_ns
+        nl_fs, ns_fl = ns_fl, nl_fs
+    moments[0], moments[1], moments[2] = near_log / total, near_inverse / total, near_share / total
+    moments[3], moments[4], moments[5] = far_log / total, far_inverse / total, far_share / total
+    moments[6], moments[7], moments[8], moments[9] = nl_nl / total, nl_ns / total, nl_fl / total, nl_fs / total
+    moments[10], moments[11], moments[12] = ns_ns / total, ns_fl / total, ns_fs / total
+    moments[13], moments[14], moments[15] = fl_fl / total, fl_fs / total, fs_fs / total
+    return math.log(total * (near / b))
 
 
 @kernel
-def log_likelihood(x, t_x, T, r, alpha, s, beta):
-    """Log-likelihood of one customer and its derivatives by r, alpha, s, beta, without the terms in x and r alone.
+def curvature(x, t_x, T, r, alpha, s, beta, alive, dead, moments, result):
+    """Second derivatives by the logarithms of r, alpha, s, beta: the upper triangle, into result[5:].
 
-    What is left out, log Γ(r + x) - log Γ(r), is the same for all customers with this x.
+    With f the derivatives of the logarithm of the integrand, they are the mean of the derivatives of f plus the
+    covariance of f, given the data. Those who are dead contribute a covariance of their own, k_i k_j times that of
+    the four moments, and together with those alive one between the two groups.
+    """
+    a, b = alpha + t_x, beta + t_x
+    a_part, b_part = T / (alpha + T), T / (beta + T)
+    alive_r = -r * math.log1p(T / alpha)
+    alive_alpha = (r + x) * a_part - x
+    alive_s = -s * math.log1p(T / beta)
+    alive_beta = s * b_part
+    a_dead = t_x / a + alpha / a * moments[2]
+    b_dead = t_x / b + beta / b * moments[5]
+    dead_r = -r * (math.log1p(t_x / alpha) + moments[0])
+    dead_alpha = (r + x) * a_dead - x
+    dead_s = -s * (math.log1p(t_x / beta) + moments[3])
+    dead_beta = (s + 1.0) * b_dead - 1.0
+    # means of u alpha/(alpha + u)^2 and of u beta/(beta + u)^2 among the dead
+    a_bend = alpha / a * (t_x / a + (alpha - t_x) / a * moments[2] - alpha / a * moments[10])
+    b_bend = beta / b * (t_x / b + (beta - t_x) / b * moments[5] - beta / b * moments[15])
+    between = alive * dead
+    by_r, by_alpha = dead_r - alive_r, dead_alpha - alive_alpha
+    by_s, by_beta = dead_s + 1.0 - alive_s, dead_beta - alive_beta
+    k_r, k_alpha, k_s, k_beta = -r, (r + x) * alpha / a, -s, (s + 1.0) * beta / b
+    m_r, m_alpha, m_s, m_beta = moments[0], moments[2], moments[3], moments[5]
+    result[5] = between * by_r * by_r + dead * k_r * k_r * (moments[6] - m_r * m_r)
+    result[6] = between * by_r * by_alpha + dead * k_r * k_alpha * (moments[7] - m_r * m_alpha)
+    result[7] = between * by_r * by_s + dead * k_r * k_s * (moments[8] - m_r * m_s)
+    result[8] = between * by_r * by_beta + dead * k_r * k_beta * (moments[9] - m_r * m_beta)
+    result[9] = between * by_alpha * by_alpha + dead * k_alpha * k_alpha * (moments[10] - m_alpha * m_alpha)
+    result[10] = between * by_alpha * by_s + dead * k_alpha * k_s * (moments[11] - m_alpha * m_s)
+    result[11] = between * by_alpha * by_beta + dead * k_alpha * k_beta * (moments[12] - m_alpha * m_beta)
+    result[12] = between * by_s * by_s + dead * k_s * k_s * (moments[13] - m_s * m_s)
+    result[13] = between * by_s * by_beta + dead * k_s * k_beta * (moments[14] - m_s * m_beta)
+    result[14] = between * by_beta * by_beta + dead * k_beta * k_beta * (moments[15] - m_beta * m_beta)
+    result[5] += alive * alive_r + dead * dead_r
+    result[6] += r * (alive * a_part + dead * a_dead)
+    result[9] -= (r + x) * (alive * a_part * (alpha / (alpha + T)) + dead * a_bend)
+    result[12] += alive * alive_s + dead * dead_s
+    result[13] += s * (alive * b_part + dead * b_dead)
+    result[14] -= alive * s * b_part * (beta / (beta + T)) + dead * (s + 1.0) * b_bend
+
+
+@kernel
+def log_likelihood(x, t_x, T, r, alpha, s, beta, order, moments, result):
+    """Log-likelihood of one customer and its derivatives, without the terms in x and r alone.
+
+    Fills `result` with the value, the derivatives by r, alpha, s, beta and, at order 2, the ten second derivatives
+    by their logarithms. What is left out, log Γ(r + x) - log Γ(r), is the same for all customers with this x.
 
     Relative to the density at t_x, the likelihood is the sum of the ways to see nothing afterwards: alive at T,
     or dropped out at some u in between. The gradient is the mean, given the data, over the time u at which the
@@ -91,69 +160,79 @@ def log_likelihood(x, t_x, T, r, alpha, s, beta):
     """
     a, b, gap = alpha + t_x, beta + t_x, T - t_x
     a_before, b_before = math.log1p(t_x / alpha), math.log1p(t_x / beta)
-    value = -r * a_before - x * math.log(a) - s * b_before
-    if gap <= 0.0:  # seen alive at T itself
-        return value, -a_before, (r * t_x / alpha - x) / a, -b_before, s * t_x / beta / b
     log_a, log_b = math.log1p(gap / a), math.log1p(gap / b)
-    log_alive = -(r + x) * log_a - s * log_b
-    log_integral, a_log, a_inverse, a_share, b_log, b_inverse, b_share = decay_integral(
-        r + x, s + 1.0, a, b, log_a, log_b
-    )
-    log_total = log_add(log_alive, math.log(s) + log_integral)
-    alive = math.exp(log_alive - log_total)
-    odds = math.exp(log_integral - log_total)  # P(dead)/s, which has a limit as s goes to 0
+    log_total, alive, odds = 0.0, 1.0, 0.0
+    moments[:] = 0.0
+    if gap > 0.0:
+        log_alive = -(r + x) * log_a - s * log_b
+        log_integral = decay_integral(r + x, s + 1.0, a, b, log_a, log_b, order, moments)
+        log_total = log_add(log_alive, math.log(s) + log_integral)
+        alive = math.exp(log_alive - log_total)
+        odds = math.exp(log_integral - log_total)  # P(dead)/s, which has a limit as s goes to 0
     dead = s * odds
-    d_r = -a_before - alive * log_a - dead * a_log
-    d_alpha = alive * (r * T / alpha - x) / (alpha + T)
-    d_alpha += dead * (r / alpha * (t_x / a * a_inverse + a_share) - x / a * a_inverse)
-    d_s = odds - b_before - alive * log_b - dead * b_log
-    d_beta = alive * (s * T / beta) / (beta + T)
-    d_beta += dead * (s / beta * (t_x / b * b_inverse + b_share) - b_inverse / b)
-    if x == 0.0 and log_total > -0.5:
+    a_log, a_inverse, a_share = moments[0], moments[1], moments[2]
+    b_log, b_inverse, b_share = moments[3], moments[4], moments[5]
+    a_part, b_part = (
+        t_x / a * a_inverse + a_share,
+        t_x / b * b_inverse + b_share,
+    )  # means of u/(alpha + u), u/(beta + u)
+    result[0] = -r * a_before - x * math.log(a) - s * b_before + log_total
+    result[1] = -a_before - alive * log_a - dead * a_log
+    result[2] = alive * (r * T / alpha - x) / (alpha + T) + dead * (r / alpha * a_part - x / a * a_inverse)
+    result[3] = odds - b_before - alive * log_b - dead * b_log
+    result[4] = alive * (s * T / beta) / (beta + T) + dead * (s / beta * b_part - b_inverse / b)
+    if order == 2:
+        curvature(x, t_x, T, r, alpha, s, beta, alive, dead, moments, result)
+    if x == 0.0 and gap > 0.0 and log_total > -0.5:
         # P(a purchase by T) may be tiny, and is then lost in 1 less it: take it as an integral of its own, over
         # the time of the first purchase.
-        log_buys, b_log, _, b_share, _, _, _ = decay_integral(s, r + 1.0, b, a, log_b, log_a)
-        buys = r * math.exp(log_buys)
+        buys = r * math.exp(decay_integral(s, r + 1.0, b, a, log_b, log_a, 1, moments))
         odds = buys / (1.0 - buys)
-        return math.log1p(-buys), d_r, d_alpha, odds * b_log, -odds * (s / beta) * b_share
-    return value + log_total, d_r, d_alpha, d_s, d_beta
+        result[0] = math.log1p(-buys)
+        result[3] = odds * moments[0]
+        result[4] = -odds * (s / beta) * moments[2]
 
 
 @kernel
 def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
-    """Weighted sum of the log-likelihood and its gradient, into the row of this slice."""
+    """Weighted sum of the log-likelihood and its gradient, into the row of this slice.
+
+    Where `out` has room for them, also of the ten second derivatives by the logarithms of the parameters.
+    """
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
-    total, d_r, d_alpha, d_s, d_beta = 0.0, 0.0, 0.0, 0.0, 0.0
-    counted, rising, rising_by_r = 0.0, 0.0, 0.0
+    order = 2 if out.shape[1] > 5 else 1
+    moments, result = np.empty(16), np.empty(15)
+    row = start // SLICE
+    out[row] = 0.0
+    counted, rising, rising_by_r, bend, bent = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(start, stop):
         if x[i] != counted:  # once per distinct x where they come in order
+            if x[i] < counted:
+                bend, bent = 0.0, 0.0
             counted = x[i]
             rising, rising_by_r = log_rising(r, counted), digamma_rising(r, counted)
-        value, by_r, by_alpha, by_s, by_beta = log_likelihood(x[i], t_x[i], T[i], r, alpha, s, beta)
-        w = weight[i]
-        total += w * (rising + value)
-        d_r += w * (rising_by_r + by_r)
-        d_alpha += w * by_alpha
-        d_s += w * by_s
-        d_beta += w * by_beta
-    row = start // SLICE
-    out[row, 0] = total
-    out[row, 1] = d_r
-    out[row, 2] = d_alpha
-    out[row, 3] = d_s
-    out[row, 4] = d_beta
+            while order == 2 and bent < counted:  # second derivative by log r of log(r (r + 1) … (r + x - 1))
+                bend += r * bent / ((r + bent) * (r + bent))
+                bent += 1.0
+        log_likelihood(x[i], t_x[i], T[i], r, alpha, s, beta, order, moments, result)
+        result[0] += rising
+        result[1] += rising_by_r
+        result[5] += bend
+        for k in range(out.shape[1]):
+            out[row, k] += weight[i] * result[k]
 
 
 @kernel
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; never 0, so that an infinite expectation stays infinite when multiplied by it."""
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
+    moments = np.empty(16)
     for i in range(start, stop):
         gap, a, b = T[i] - t_x[i], alpha + t_x[i], beta + t_x[i]
         if gap > 0.0:
             log_a, log_b = math.log1p(gap / a), math.log1p(gap / b)
             log_alive = -(r + x[i]) * log_a - s * log_b
-            log_dead = math.log(s) + decay_integral(r + x[i], s + 1.0, a, b, log_a, log_b)[0]
+            log_dead = math.log(s) + decay_integral(r + x[i], s + 1.0, a, b, log_a, log_b, 0, moments)
             out[i] = max(math.exp(log_alive - log_add(log_alive, log_dead)), _SMALLEST)
         else:
             out[i] = 1.0
