@@ -231,7 +231,8 @@ def finish_piece(start, stop, length, offset, bounds, ids, times, values, orders
     customers = np.empty(found, np.int64)
     counts = np.empty((found, 6), np.int64)
     sums = np.empty((found, 2), np.float64)
-    tag_money[:] = money[: tags.size]
+    for row in range(tags.size):
+        tag_money[row] = money[row]
     for customer in range(found):
         low, high = starts[customer], starts[customer + 1]
         customers[customer] = names[low]
