@@ -339,6 +339,6 @@ def refuse(frame: Any, bad: np.ndarray, verb_phrase: str, remedy: str) -> None:
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line outside this package that led here."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_back.f_globals.get("__name__", "").startswith("custanalytics"):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("custanalytics"):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
