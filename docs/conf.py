@@ -15,19 +15,26 @@ from custanalytics import __version__ as release  # noqa: F401
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py.md5"]
-templates_path: list[str] = []
+exclude_patterns = ["_build", "_templates", "auto_examples/*.ipynb", "auto_examples/*.py.md5"]
+templates_path = ["_templates"]
+default_role = "literal"  # docstrings write names of parameters and columns in single backticks
+extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
+
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "inherited-members": False}
 suppress_warnings = ["config.cache"]
+
+# Every name that a docstring or page refers to must exist; names of other libraries are not looked up.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(sklearn|numpy|pandas|datetime|matplotlib|scipy)\..*")]
 
 sphinx_gallery_conf = {
     "examples_dirs": str(Path(__file__).parents[1] / "examples"),
