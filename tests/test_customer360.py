@@ -1,4 +1,4 @@
-"""The composed estimator: one row per customer, each step replaceable, nothing lost, nothing of the caller's changed."""
+"""The composed estimator: one row per customer, each step replaceable, the caller's frames as they were."""
 
 from __future__ import annotations
 

@@ -63,8 +63,9 @@ def table(columns: Mapping[str, Any], kind: str = "pandas") -> Any:
         name: values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind in "UO" else values
         for name, values in columns.items()
     }
-    series = {name: nw.new_series(name, values, backend=kind) for name, values in plain.items()}
-    return nw.from_dict(series, backend=kind).to_native()
+    backend: Any = kind
+    series = {name: nw.new_series(name, values, backend=backend) for name, values in plain.items()}
+    return nw.from_dict(series, backend=backend).to_native()
 
 
 def read_log(

@@ -34,6 +34,20 @@ img { max-width: 100%; height: auto; display: block; margin: 8px auto; }
 """
 CARD_STYLE = "font: 13px system-ui, sans-serif; border: 1px solid #dfe5ea; border-radius: 8px; padding: 10px 14px;"
 N_TOP = 20
+TOP_COLUMNS = (
+    "customer_id",
+    "segment",
+    "frequency",
+    "inactivity",
+    "total_value",
+    "p_alive",
+    "expected_purchases",
+    "lifetime_value",
+    "churn_risk",
+    "offer_1",
+    "offer_2",
+    "offer_3",
+)
 
 
 def page(c360: Any, table: nw.DataFrame[Any]) -> str:
@@ -76,10 +90,13 @@ def sections(c360: Any, table: nw.DataFrame[Any]) -> Iterator[tuple[str, list[st
     if {"r_score", "f_score"} <= have:
         yield "Recency and frequency", [picture(RFMDisplay.from_table(table.to_native()))]
     if hasattr(c360, "tiers_"):
-        yield "Concentration of value", [
-            picture(TierDisplay.from_table(table.to_native())),
-            "<p>How the value of the log so far is shared out among the customers, best first.</p>",
-        ]
+        yield (
+            "Concentration of value",
+            [
+                picture(TierDisplay.from_table(table.to_native())),
+                "<p>How the value of the log so far is shared out among the customers, best first.</p>",
+            ],
+        )
     if "p_alive" in have:
         yield "Who is still a customer", list(alive(c360, table))
     if "churn_risk" in have:
@@ -128,6 +145,7 @@ def alive(c360: Any, table: nw.DataFrame[Any]) -> Iterator[str]:
                 model,
                 max_frequency=int(min(30, column(table, FREQUENCY).max())),
                 T=float(column(table, T).max()),
+                time_unit=c360.summary_.time_unit,
             )
         )
 
@@ -185,11 +203,9 @@ def offer_rows(table: nw.DataFrame[Any]) -> dict[str, list[Any]]:
 
 def top_rows(table: nw.DataFrame[Any]) -> dict[str, list[Any]]:
     """The customers with the highest lifetime value."""
-    wanted = ("customer_id", "segment", "frequency", "inactivity", "total_value", "p_alive", "expected_purchases")
-    wanted += ("lifetime_value", "churn_risk", "offer_1", "offer_2", "offer_3")
     best = np.argsort(-column(table, "lifetime_value"), kind="stable")[:N_TOP]
     rows: dict[str, list[Any]] = {}
-    for name in wanted:
+    for name in TOP_COLUMNS:
         if name in table.columns:
             values = _frames.take(table[name], best).to_list()
             rows[name] = [short(value) for value in values] if name != "customer_id" else list(map(str, values))
@@ -217,24 +233,29 @@ def section(title: str, *body: str) -> str:
 
 def html_table(columns: dict[str, list[Any]]) -> str:
     """Columns of equal length as an HTML table; text to the left, numbers to the right."""
-    text = {name: bool(values) and isinstance(values[0], str) and not values[0][:1].isdigit() for name, values in columns.items()}
-    kind = {name: ' class="text"' if text[name] else "" for name in columns}
+    kind = {name: ' class="text"' if is_text(values) else "" for name, values in columns.items()}
     head = "".join(f"<th{kind[name]}>{escape(name.replace('_', ' '))}</th>" for name in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td{kind[name]}>{escape(short(value))}</td>" for name, value in zip(columns, row, strict=True)) + "</tr>"
+    rows = (
+        "".join(f"<td{kind[name]}>{escape(short(value))}</td>" for name, value in zip(columns, row, strict=True))
         for row in zip(*columns.values(), strict=True)
     )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def is_text(values: list[Any]) -> bool:
+    """Whether a column holds words rather than numbers, written out or not."""
+    return bool(values) and isinstance(values[0], str) and not values[0].lstrip("-")[:1].isdigit()
+
+
 def picture(display: Any) -> str:
-    """A display drawn and embedded as a PNG."""
+    """A drawn display, embedded as a PNG; its figure is closed."""
     pyplot = require_extra("matplotlib.pyplot", "plot", "Customer360.report")
-    display.plot()
     buffer = io.BytesIO()
     display.figure_.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     pyplot.close(display.figure_)
-    return f'<img alt="{type(display).__name__}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{type(display).__name__}" src="data:image/png;base64,{data}">'
 
 
 def short(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -11,48 +10,29 @@ from typing import Any, ClassVar, Self
 
 import narwhals as nw
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames, _report
-from custanalytics._columns import CUSTOMER_ID, CUTOFF, DAYS_PER_UNIT, PRODUCT_ID, TIMESTAMP
-from custanalytics._params import NONE, Having, InstanceOf, Number, OneOf, Rule, check_params, integer, require_extra
-from custanalytics._params import BOOLEAN as FLAG
-from custanalytics.churn import ChurnClassifier, ChurnFeatures, churn_labels
-from custanalytics.clv import LifetimeValue
+from custanalytics._params import (
+    BOOLEAN,
+    NONE,
+    Having,
+    InstanceOf,
+    Number,
+    OneOf,
+    Rule,
+    check_params,
+    integer,
+    require_extra,
+    warn,
+)
+from custanalytics._steps import DEFAULTS, TABLE_STEPS, TITLES, new
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
-from custanalytics.offers import NextBestOffer
-from custanalytics.rfm import RFMScorer, RFMSegmenter, RFMSummary
-from custanalytics.segmentation import CustomerClusterer, ValueTiers
-from custanalytics.validation import TransactionValidator
 
-DEFAULTS: Mapping[str, Callable[[], Any]] = {
-    # Rows that copy another are set aside where an order id or a time of day shows that they are copies; in a log of
-    # days and amounts they may be purchases of their own, and are kept.
-    "validator": lambda: TransactionValidator(duplicates="auto"),
-    "summary": RFMSummary,
-    "scorer": RFMScorer,
-    "segmenter": RFMSegmenter,
-    "value": LifetimeValue,
-    "churn_features": ChurnFeatures,
-    "churn": ChurnClassifier,
-    "tiers": ValueTiers,
-    "clusterer": CustomerClusterer,
-    "offers": NextBestOffer,
-}
-TITLES: Mapping[str, str] = {
-    "validator": "Validate the log",
-    "summary": "Summarise it per customer",
-    "scorer": "Score recency, frequency, monetary value",
-    "segmenter": "Name the segments",
-    "value": "Model purchases, spend, lifetime value",
-    "churn": "Learn churn from earlier cutoffs",
-    "tiers": "Tier by value and usage",
-    "clusterer": "Cluster",
-    "offers": "Choose next best offers",
-}
+__all__ = ["Customer360"]
+
 STEP = Having(("fit", "get_params"))
-MAX_CHURN_ROWS = 60_000  # of training; more adds time and hardly any accuracy
 
 
 class Customer360(_frames.FrameTransformer, BaseEstimator):
@@ -131,7 +111,7 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
         "summary": (OneOf(("default",)), STEP),
         "churn_horizon": (Number(0, closed="neither"),),
         "n_churn_cutoffs": (integer(1),),
-        "progress": (FLAG,),
+        "progress": (BOOLEAN,),
     }
 
     def __init__(
@@ -208,10 +188,10 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
         self.feature_names_in_, self.n_features_in_ = np.asarray(names, dtype=object), len(names)
         self.skipped_: dict[str, str] = {}
         for name in DEFAULTS:
-            vars(self).pop(f"{name}_", None)  # a fit forgets the last one
+            self.__dict__.pop(f"{name}_", None)  # a fit forgets the last one
         with self._shown() as show:
             log = self._clean(X, show, learn=True)
-            summary = self._new("summary")
+            summary = new(self, "summary")
             if as_of is not None:
                 summary.set_params(as_of=as_of)
             show("summary")
@@ -298,7 +278,9 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
         check_is_fitted(self, "as_of_")
         table = getattr(self, "table_", None) if table is None else table
         if table is None:
-            raise ValueError("A loaded Customer360 holds no customers: pass a table, report(path, table=c360.transform(log)).")
+            raise ValueError(
+                "A loaded Customer360 holds no customers: pass a table, report(path, table=c360.transform(log))."
+            )
         page = _report.page(self, _frames.read(table))
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -310,7 +292,7 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
             return _frames.read_log(X, self.columns, owner="Customer360").to_native()
         show("validator")
         if learn:
-            self.validator_ = self._new("validator")
+            self.validator_ = new(self, "validator")
             if self.columns is not None:
                 self.validator_.set_params(columns=self.columns)
             self.validator_.fit(X)
@@ -319,21 +301,12 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
     def _score(
         self, table: nw.DataFrame[Any], log: Any, show: Callable[[str], None], *, learn: bool
     ) -> nw.DataFrame[Any]:
-        steps = {
-            "scorer": self._add_by_transform,
-            "segmenter": self._add_by_transform,
-            "value": self._add_value,
-            "churn": self._add_churn,
-            "tiers": self._add_by_transform,
-            "clusterer": self._add_cluster,
-            "offers": self._add_offers,
-        }
-        for name, add in steps.items():
+        for name, add in TABLE_STEPS.items():
             if getattr(self, name) is None or name in self.skipped_:
                 continue
             show(name)
             try:
-                table = add(name, table, log, learn)
+                table = add(self, name, table, log, learn)
             except InvalidDataError as error:
                 if not learn:
                     raise
@@ -342,101 +315,10 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
             self._names_out = np.asarray(table.columns, dtype=object)
         return table
 
-    def _add_by_transform(self, name: str, table: nw.DataFrame[Any], log: Any, learn: bool) -> nw.DataFrame[Any]:
-        native = table.to_native()
-        step = self._new(name).fit(native) if learn else getattr(self, f"{name}_")
-        result = _frames.read(step.transform(native))
-        setattr(self, f"{name}_", step)
-        return result
-
-    def _add_value(self, name: str, table: nw.DataFrame[Any], log: Any, learn: bool) -> nw.DataFrame[Any]:
-        native = table.to_native()
-        step = self._new_value().fit(native) if learn else self.value_
-        added = {
-            "p_alive": step.purchases_.predict_alive(native),
-            "expected_purchases": step.purchases_.predict_purchases(native, step.horizon),
-            "expected_spend": step.spend_.predict_spend(native),
-            "lifetime_value": step.predict(native),
-        }
-        self.value_ = step
-        return _frames.extend(table, added)
-
-    def _add_churn(self, name: str, table: nw.DataFrame[Any], log: Any, learn: bool) -> nw.DataFrame[Any]:
-        if self.churn_features is None:
-            raise InvalidDataError("Churn needs its features: churn_features is None.")
-        if learn:
-            features = self._new("churn_features").set_params(log=log)
-            labels = self._labels(log, features.time_unit)
-            churn = self._new("churn").fit(features.fit_transform(labels))
-            self.churn_, self.churn_features_ = churn, features.set_params(log=None)
-        end = np.full(len(table), end_of(self.summary_))
-        asked = _frames.build(table, {CUSTOMER_ID: table[CUSTOMER_ID], CUTOFF: end}).to_native()
-        features = clone(self.churn_features_).set_params(log=log)
-        risk = self.churn_.predict_proba(features.fit_transform(asked))[:, 1]
-        return _frames.extend(table, {"churn_risk": risk})
-
-    def _labels(self, log: Any, time_unit: str) -> Any:
-        """Customers and cutoffs whose labels were all known at the end of `as_of_`."""
-        frame = _frames.read(log)
-        times = _frames.times(frame).view("datetime64[us]")
-        end = end_of(self.summary_)
-        horizon = microseconds(self.churn_horizon, time_unit)
-        first, last = times.min() + horizon // 2, end - horizon
-        if last <= first:
-            raise InvalidDataError(
-                f"The log spans less than one and a half times churn_horizon={self.churn_horizon:g} ({time_unit}), so "
-                "churn cannot be learned from it. Pass a shorter churn_horizon."
-            )
-        step = min((last - first) // self.n_churn_cutoffs, microseconds(1, "M"))
-        cutoffs = (last - step * np.arange(self.n_churn_cutoffs)[::-1]).astype("datetime64[D]").astype("datetime64[us]")
-        labels = _frames.read(
-            churn_labels(log, np.unique(cutoffs), self.churn_horizon, time_unit=time_unit, observed_until=end)
-        )
-        stride = -(-len(labels) // MAX_CHURN_ROWS)
-        if stride > 1:  # whole customers, evenly over their order
-            labels = labels.filter((_frames.codes(labels)[0] % stride == 0).tolist())
-        return labels.to_native()
-
-    def _add_cluster(self, name: str, table: nw.DataFrame[Any], log: Any, learn: bool) -> nw.DataFrame[Any]:
-        native = table.to_native()
-        step = self._new(name).fit(native) if learn else self.clusterer_
-        labels = step.labels_ if learn else step.predict(native)
-        self.clusterer_ = step
-        return _frames.extend(table, {"cluster": labels})
-
-    def _add_offers(self, name: str, table: nw.DataFrame[Any], log: Any, learn: bool) -> nw.DataFrame[Any]:
-        if learn:
-            frame = _frames.read(log)
-            if PRODUCT_ID not in frame.columns:
-                raise InvalidDataError("Offers need a column product_id, which the log does not have.")
-            if frame[PRODUCT_ID].null_count():  # lines without a product teach nothing about products
-                log = frame.filter(~frame[PRODUCT_ID].is_null()).to_native()
-            step = self._new(name)
-            if step.as_of is None:
-                step.set_params(as_of=end_of(self.summary_) - np.timedelta64(1, "us"))
-            self.offers_ = step.fit(log)
-        return _frames.read(self.offers_.transform(table.to_native()))
-
-    def _new(self, name: str) -> Any:
-        given = getattr(self, name)
-        return DEFAULTS[name]() if isinstance(given, str) else clone(given)
-
-    def _new_value(self) -> Any:
-        unit = self.summary_.time_unit
-        if isinstance(self.value, str):
-            return LifetimeValue(time_unit=unit, horizon=52 * DAYS_PER_UNIT["W"] / DAYS_PER_UNIT[unit])
-        step = clone(self.value)
-        if getattr(step, "time_unit", unit) != unit:
-            raise ValueError(
-                f"The summary counts time in {unit!r} and the value step in {step.time_unit!r}. "
-                f"Pass LifetimeValue(time_unit={unit!r}, horizon=...) or RFMSummary(time_unit={step.time_unit!r})."
-            )
-        return step
-
     def _skip(self, name: str, reason: str) -> None:
         self.skipped_[name] = reason
-        vars(self).pop(f"{name}_", None)
-        warnings.warn(f"Customer360 leaves out the step {name!r}: {reason}", DataQualityWarning, stacklevel=4)
+        self.__dict__.pop(f"{name}_", None)
+        warn(f"Customer360 leaves out the step {name!r}: {reason}", DataQualityWarning)
 
     @contextmanager
     def _shown(self) -> Iterator[Callable[[str], None]]:
@@ -460,14 +342,3 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("table_", None)
         return state
-
-
-def microseconds(duration: float, time_unit: str) -> np.timedelta64:
-    """A duration in `time_unit` as a timedelta."""
-    return np.timedelta64(round(duration * DAYS_PER_UNIT[time_unit] * 86_400_000_000), "us")
-
-
-def end_of(summary: RFMSummary) -> np.datetime64:
-    """The instant at which the last observed period of a fitted summary is over."""
-    length = 7 if summary.period == "W" else 1  # a week is named by the day of its Monday
-    return (summary.as_of_ + length).astype("datetime64[us]")

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.special import hyp2f1
 from tests.reference.datasets import bg_nbd_customer, pareto_nbd_customer
 
-from custanalytics.datasets import simulate_transactions
+from custanalytics.datasets import SimulatedTransactions, simulate_transactions
 
 PARETO = {"r": 0.55, "alpha": 10.6, "s": 0.61, "beta": 11.7}
 BG = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
@@ -243,3 +243,10 @@ def test_extreme_parameters_stay_finite():
 def test_parameters_are_checked(wrong, message):
     with pytest.raises(ValueError, match=message):
         simulate_transactions(**wrong)
+
+
+def test_the_result_has_two_named_parts():
+    simulated = simulate_transactions(n_customers=10, seed=1)
+    assert isinstance(simulated, SimulatedTransactions)
+    assert simulated.log is simulated[0]
+    assert simulated.truth is simulated[1]
