@@ -316,6 +316,14 @@ def test_discounting_lies_between_its_bounds(cdnow: pd.DataFrame, fitted: Pareto
     np.testing.assert_allclose(fitted.predict_discounted_purchases(cdnow, 52, 0.0), plain, rtol=1e-14)
 
 
+def test_discounted_for_ever_as_published() -> None:
+    published = GOLDEN["discounted"]
+    model = ParetoNBDModel.from_params(**published["params"])
+    table = {name: [value] for name, value in published["customer"].items()}
+    found = model.predict_discounted_purchases(table, math.inf, published["rate"])
+    np.testing.assert_allclose(found, published["purchases"], atol=5e-7)
+
+
 def test_nobody_drops_out() -> None:
     rng = np.random.default_rng(5)
     x = rng.poisson(rng.gamma(2.0, 1.5, 1500))
