@@ -208,8 +208,9 @@ def test_weights_count_rows_and_zero_leaves_out(mature: pd.DataFrame) -> None:
     assert model.n_unknown_ == 0
     heavy = np.where(mature["churned"] == 1, 5.0, 1.0)
     risk = ChurnClassifier(calibration=None).fit(mature, sample_weight=heavy).predict_proba(mature)[:, 1]
-    assert risk.mean() == pytest.approx(np.average(mature["churned"], weights=heavy), abs=0.1)
-    assert risk.mean() > mature["churned"].mean() + 0.1
+    weighted_mean = np.average(mature["churned"], weights=heavy)
+    assert np.average(risk, weights=heavy) == pytest.approx(weighted_mean, abs=0.02)
+    assert risk.mean() > mature["churned"].mean() + 0.05
 
 
 def test_whole_weights_equal_repeated_rows(mature: pd.DataFrame) -> None:

@@ -38,7 +38,8 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         What learns; by default a ``HistGradientBoostingClassifier``. It is cloned.
     calibration : {"sigmoid", "isotonic"} or None, default="sigmoid"
         How scores become probabilities. Two parameters ("sigmoid") do for models that are trained on the
-        log-loss; "isotonic" corrects any monotone distortion and needs thousands of rows; None trusts the model.
+        log-loss; "isotonic" corrects any monotone distortion, needs thousands of rows and can say exactly 0 or
+        1; None trusts the model.
     cv : int or splitter, default=5
         Folds for the out-of-fold scores that calibration is fitted to. With an int, rows of one ``customer_id``
         stay in one fold; without that column folds are stratified by class. A splitter is given the codes of the

@@ -50,6 +50,7 @@ FIXED = (
     "n_products",
 )
 PER_WINDOW = ("orders", "value", "value_trend")
+BLOCK = 1024
 
 
 class _Windows:
@@ -63,6 +64,14 @@ class _Windows:
 
     def __str__(self) -> str:
         return "a sequence of distinct positive numbers"
+
+
+def _columns(rows: np.ndarray) -> np.ndarray:
+    """Rows turned into contiguous columns, a block at a time, each small enough to stay in cache."""
+    out = np.empty(rows.shape[::-1])
+    for start in range(0, len(rows), BLOCK):
+        out[:, start : start + BLOCK] = rows[start : start + BLOCK].T
+    return out
 
 
 class ChurnFeatures(_frames.FrameTransformer, BaseEstimator):
@@ -215,8 +224,10 @@ class ChurnFeatures(_frames.FrameTransformer, BaseEstimator):
         frame = self._read(X)
         features = self._compute(frame)
         names = self._feature_names()
-        at = [place for place in range(features.shape[1]) if place != N_PRODUCTS or "n_products" in names]
-        return self._give(_frames.extend(frame, dict(zip(names, features.T[at], strict=True))))
+        columns = [
+            column for place, column in enumerate(_columns(features)) if place != N_PRODUCTS or "n_products" in names
+        ]
+        return self._give(_frames.extend(frame, dict(zip(names, columns, strict=True))))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that ``transform`` gives.
