@@ -131,6 +131,20 @@ def test_the_optimum_is_a_maximum_that_another_solver_does_not_beat():
     np.testing.assert_allclose(np.sqrt(np.diag(model.covariance_)), list(model.standard_errors_.values()))
 
 
+def test_exact_second_derivatives_are_those_of_the_gradient():
+    table = simulated(200, seed=6)
+    columns = tuple(np.asarray(table[name], float) for name in ("frequency", "recency", "T"))
+    sample = _fit.compress(columns, None)
+    rng = np.random.default_rng(6)
+    for _ in range(10):
+        logs = rng.normal(0.0, 2.0, 4)
+        exact, differences = (
+            _fit.curvature(_fit.Likelihood(BetaGeoModel._loglik_loop, sample, 0.3, second), logs)
+            for second in (True, False)
+        )
+        np.testing.assert_allclose(exact, differences, rtol=1e-8, atol=1e-9 * np.abs(exact).max())
+
+
 def test_every_true_parameter_is_recovered_from_many_customers():
     model = BetaGeoModel().fit(simulated(100_000, seed=2))
     for name, true in TRUTH.items():

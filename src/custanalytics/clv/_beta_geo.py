@@ -57,6 +57,7 @@ class BetaGeoModel(PurchaseModel):
 
     See Also
     --------
+    ParetoNBDModel : Customers may drop out at any time, not only after a purchase.
     GammaGammaModel : How much customers spend.
     LifetimeValue : Purchases times spend, discounted.
 
@@ -67,7 +68,7 @@ class BetaGeoModel(PurchaseModel):
     .. math:: L = \\frac{\\Gamma(r+x) \\alpha^r}{\\Gamma(r)} \\Big[ \\frac{B(a, b+x)}{B(a, b)} (\\alpha+T)^{-r-x}
               + \\delta_{x>0} \\frac{B(a+1, b+x-1)}{B(a, b)} (\\alpha+t_x)^{-r-x} \\Big].
 
-    It is evaluated, with its exact gradient, on the distinct (`frequency`, `recency`, `T`).
+    It is evaluated, with its exact first and second derivatives, on the distinct (`frequency`, `recency`, `T`).
 
     Given that a customer is active at T, their dropout probability p is Beta(a, b + x), and the purchases expected
     in the next t are
@@ -99,6 +100,7 @@ class BetaGeoModel(PurchaseModel):
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
+    _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_beta_geo.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
     _purchases_loop = staticmethod(_kernels_beta_geo.purchases_loop)

@@ -17,6 +17,7 @@ LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
+SMALL = 1024  # distinct rows up to which every start is tried
 COARSE = 4096  # distinct rows of the first, coarse fit
 TINY = 1e-300
 
@@ -52,7 +53,7 @@ def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.nda
     None where more than `most` of the first rows (a share) are distinct, so that grouping does not pay.
     """
     n = columns[0].size
-    bits = [(column + 0.0).view(np.int64) for column in columns]  # -0.0 becomes 0.0
+    bits = [(column + 0.0 if np.signbit(column).any() else column).view(np.int64) for column in columns]  # no -0.0
     codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
     found = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
     return None if found < 0 else (codes, rows[:found])
@@ -234,7 +235,8 @@ def fit_sample(
             optimum = replace(optimum, n_iter=coarse_iter + optimum.n_iter)
         if best is None or optimum.value < best.value:
             best = optimum
-        if best.converged and not undetermined(best).any():
+        # Small samples may have a second, higher maximum, often at a boundary: all starts are tried.
+        if sample.weight.size > SMALL and best.converged and not undetermined(best).any():
             break
     assert best is not None  # there is always a start
     return best

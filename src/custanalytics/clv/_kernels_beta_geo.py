@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from math import exp, expm1, inf, isinf, log, log1p, sqrt
 
+import numpy as np
+
 from custanalytics._jit import SLICE, kernel
 
+SUMS = 6  # of 1 / (r + j), 1 / (b + j), 1 / (a + b + j) and of their squares, over j below x
 LONGEST_SERIES = 2000.0  # terms; beyond, the integral is cheaper
 DEEPEST = 600.0  # the series begins with exp(-s log(1 + u)), which must not underflow
 
@@ -22,33 +25,34 @@ def log_odds_of_dropout(x, t_x, T, r, alpha, a, b):
 def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     """Weighted sum of the log-likelihood and its gradient, into the row of this slice.
 
-    The gamma and beta functions of whole x are running products, so that nothing is lost where r, alpha or
-    a, b grow without bound. `x` in ascending order costs max(x) logarithms a slice; any order is right.
+    Where the row has room, second derivatives by the logarithms of the parameters follow, the upper triangle row
+    by row. The gamma and beta functions of whole x are running products, so that nothing is lost where r, alpha
+    or a, b grow without bound. `x` in ascending order costs max(x) logarithms a slice; any order is right.
     """
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
     log_alpha, log_a = log(alpha), log(a)
-    total, d_r, d_alpha, d_a, d_b = 0.0, 0.0, 0.0, 0.0, 0.0
-    counted, product, sum_r, sum_b, sum_ab, last, log_last = 0.0, 0.0, 0.0, 0.0, 0.0, b, log(b)
+    sums = np.zeros(SUMS)
+    row = out[start // SLICE]
+    second = row.size > 5
+    counted, product, last, log_last = 0.0, 0.0, b, log(b)
     for i in range(start, stop):
         n, w = x[i], weight[i]
         if n != counted:
             if n < counted:
-                counted, product, sum_r, sum_b, sum_ab = 0.0, 0.0, 0.0, 0.0, 0.0
+                counted, product = 0.0, 0.0
+                sums[:] = 0.0
             while counted < n:
                 product += log((r + counted) * ((b + counted) / (a + b + counted)))
-                sum_r += 1.0 / (r + counted)
-                sum_b += 1.0 / (b + counted)
-                sum_ab += 1.0 / (a + b + counted)
+                for k, base in enumerate((r, b, a + b)):
+                    sums[k] += 1.0 / (base + counted)
+                    sums[3 + k] += 1.0 / (base + counted) ** 2
                 counted += 1.0
             last = b + (n - 1.0)
             log_last = log(last)
         exposure = 1.0 / (alpha + T[i])
         growth = log1p(T[i] / alpha)
+        silence, gap, dead = 0.0, 0.0, 0.0
         value = product - n * (log_alpha + growth) - r * growth
-        g_r = sum_r - growth
-        g_alpha = (r * T[i] / alpha - n) * exposure
-        g_a = -sum_ab
-        g_b = sum_b - sum_ab
         if n > 0.0:
             # log(1 + e^odds), odds as in log_odds_of_dropout, from the side on which e^ cannot overflow
             silence = (T[i] - t_x[i]) / (alpha + t_x[i])
@@ -57,21 +61,32 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
             small = exp(-abs(odds))
             value += max(odds, 0.0) + log1p(small)
             dead = (1.0 if odds > 0.0 else small) / (1.0 + small)
-            g_r += dead * gap
-            g_alpha -= dead * (r + n) * silence * exposure
-            g_a += dead / a
-            g_b -= dead / last
-        total += w * value
-        d_r += w * g_r
-        d_alpha += w * g_alpha
-        d_a += w * g_a
-        d_b += w * g_b
-    row = start // SLICE
-    out[row, 0] = total
-    out[row, 1] = d_r
-    out[row, 2] = d_alpha
-    out[row, 3] = d_a
-    out[row, 4] = d_b
+        fall = -(r + n) * silence * exposure  # of the odds by alpha
+        g_r = sums[0] - growth + dead * gap
+        g_alpha = (r * T[i] / alpha - n) * exposure + dead * fall
+        g_a = dead / a - sums[2]
+        g_b = sums[1] - sums[2] - dead / last
+        row[0] += w * value
+        row[1] += w * g_r
+        row[2] += w * g_alpha
+        row[3] += w * g_a
+        row[4] += w * g_b
+        if second:
+            # by the parameters themselves; d(odds) is (gap, fall, 1 / a, -1 / last)
+            both = dead * (1.0 - dead)
+            bend = (r + n) * silence * exposure * (1.0 / (alpha + t_x[i]) + exposure)
+            h_alpha = n * exposure**2 - r * T[i] * (2.0 * alpha + T[i]) * (exposure / alpha) ** 2
+            h_r_alpha = T[i] * exposure / alpha - dead * silence * exposure
+            row[5] += w * r * (r * (both * gap * gap - sums[3]) + g_r)
+            row[6] += w * r * alpha * (h_r_alpha + both * gap * fall)
+            row[7] += w * r * both * gap
+            row[8] -= w * r * b * both * gap / last
+            row[9] += w * alpha * (alpha * (h_alpha + dead * bend + both * fall * fall) + g_alpha)
+            row[10] += w * alpha * both * fall
+            row[11] -= w * alpha * b * both * fall / last
+            row[12] += w * (a * a * sums[5] + both - a * sums[2])
+            row[13] += w * (a * b * sums[5] - b * both / last)
+            row[14] += w * b * (b * (sums[5] - sums[4] + (dead + both) / (last * last)) + g_b)
 
 
 @kernel

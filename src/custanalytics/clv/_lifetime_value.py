@@ -52,6 +52,7 @@ class LifetimeValue(BaseEstimator):
     See Also
     --------
     BetaGeoModel : The default for purchases.
+    ParetoNBDModel : Another model of purchases.
     GammaGammaModel : The default for spend.
 
     Notes
