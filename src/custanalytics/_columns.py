@@ -44,9 +44,7 @@ SUMMARY_COLUMNS = (
 )
 
 # Days in one unit. A month and a year are the means of the Julian calendar: fixed durations, not dates.
-DAYS_PER_UNIT: Mapping[str, float] = MappingProxyType(
-    {"h": 1 / 24, "D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
-)
+DAYS_PER_UNIT: Mapping[str, float] = MappingProxyType({"h": 1 / 24, "D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25})
 
 
 def units_per_year(time_unit: str) -> float:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from custanalytics._columns import DAYS_PER_UNIT
 from custanalytics.exceptions import MissingColumnError, MissingExtraError
 
 
@@ -102,6 +103,9 @@ class Having:
         return "an object with " + ", ".join(f"{method}()" for method in self.methods)
 
 
+POSITIVE = Number(0, closed="neither")
+NOT_NEGATIVE = Number(0, closed="left")
+UNITS = OneOf(tuple(DAYS_PER_UNIT))
 NONE = InstanceOf((type(None),))
 BOOLEAN = InstanceOf((bool, np.bool_))
 TEXT = InstanceOf((str,))

@@ -134,13 +134,13 @@ def test_an_empty_side_is_said():
 
 @pytest.mark.parametrize("cutoff", ["soon", "", None, 20240201, np.datetime64("NaT"), pd.NaT])
 def test_a_bad_cutoff_is_named(cutoff):
-    with pytest.raises(ValueError, match=r"'cutoff' parameter of temporal_split must be a date, a datetime or an ISO"):
+    with pytest.raises(ValueError, match=r"'cutoff' parameter of temporal_split must be a date, a datetime"):
         temporal_split(small_log(), cutoff)
 
 
 def test_bad_arguments_are_named():
     log = small_log()
-    with pytest.raises(ValueError, match=r"'cutoff' parameter of temporal_split must have no time zone"):
+    with pytest.raises(ValueError, match=r"'cutoff' parameter of temporal_split has a time zone and the log has none"):
         temporal_split(log, datetime(2024, 2, 1, tzinfo=UTC))
     with pytest.raises(ValueError, match=r"'horizon' parameter of temporal_split must be"):
         temporal_split(log, "2024-02-01", horizon=0)

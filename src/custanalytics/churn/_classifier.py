@@ -13,13 +13,19 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+from threadpoolctl import threadpool_limits
 
-from custanalytics import _frames
+from custanalytics import _frames, _jit
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics._params import NONE, Having, InstanceOf, OneOf, Rule, check_params, integer
 from custanalytics.churn import _training
 
 _OWNER = "ChurnClassifier"
+
+
+def some_threads() -> threadpool_limits:
+    """Half of the threads for OpenMP, whose waiting threads stall the others of a busy machine."""
+    return threadpool_limits(max(1, _jit.num_threads() // 2), user_api="openmp")
 
 
 class ChurnClassifier(ClassifierMixin, BaseEstimator):
@@ -188,7 +194,8 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
             features = _training.matrix(table, self.feature_names_in_, self._allows_nan(), self)
         else:
             features = self._validated(X, reset=False)
-        return self.model_.predict_proba(features)
+        with some_threads():
+            return self.model_.predict_proba(features)
 
     def predict(self, X: Any) -> np.ndarray:
         """The more probable class of each row.
@@ -228,11 +235,13 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
             folds = self._folds(X, y, groups)
             model = CalibratedClassifierCV(model, method=self.calibration, cv=folds, ensemble=False)
         if sample_weight is None:
-            self.model_ = model.fit(X, y)
+            fit_params = {}
         elif has_fit_parameter(model, "sample_weight"):
-            self.model_ = model.fit(X, y, sample_weight=sample_weight)
+            fit_params = {"sample_weight": sample_weight}
         else:
             raise ValueError(f"{type(model).__name__} takes no sample_weight; pass another estimator.")
+        with some_threads():
+            self.model_ = model.fit(X, y, **fit_params)
 
     def _folds(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
         units = np.arange(y.size) if groups is None else groups

@@ -26,9 +26,9 @@ from custanalytics._columns import (
     T,
     renaming,
 )
-from custanalytics._params import NONE, InstanceOf, Rule, check_params, offenders
+from custanalytics._instants import microseconds
+from custanalytics._params import NONE, POSITIVE, UNITS, InstanceOf, Rule, check_params, offenders
 from custanalytics.churn._history import grouped, history, positions, read_events, zone_of
-from custanalytics.churn._instants import POSITIVE, UNITS, microseconds
 from custanalytics.churn._kernels import N_FIXED, N_PRODUCTS, walk_cutoffs
 from custanalytics.exceptions import InvalidDataError
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from custanalytics import _frames, _jit
 from custanalytics._columns import CUSTOMER_ID, CUTOFF
-from custanalytics._params import check_value
+from custanalytics._instants import instant, instants, microseconds
+from custanalytics._params import NOT_NEGATIVE, POSITIVE, UNITS, check_value
 from custanalytics.churn._history import FOREVER, Events, read_events
-from custanalytics.churn._instants import NOT_NEGATIVE, POSITIVE, UNITS, instant, instants, microseconds
 from custanalytics.churn._kernels import DAY, mark_purchases
 
 CHURNED = "churned"
@@ -113,7 +113,7 @@ def churn_labels(
     check_value("lead", lead, (NOT_NEGATIVE,), _OWNER)
     check_value("time_unit", time_unit, (UNITS,), _OWNER)
     events = read_events(log, columns, _OWNER)
-    cutoffs = instants(cutoff, events.zone, "cutoff", _OWNER)
+    cutoffs = instants(cutoff, "cutoff", _OWNER, events.zone)
     until = _end_of_observation(events, cutoffs, observed_until)
     begins = cutoffs + microseconds(lead, time_unit)
     width = microseconds(horizon, time_unit)
@@ -131,7 +131,7 @@ def churn_labels(
 
 def _end_of_observation(events: Events, cutoffs: np.ndarray, observed_until: Any) -> int:
     if observed_until is not None:
-        until = instant(observed_until, events.zone, "observed_until", _OWNER)
+        until = instant(observed_until, "observed_until", _OWNER, events.zone)
     elif events.times.size:
         until = (int(events.times.max()) // DAY + 1) * DAY
     else:

@@ -57,8 +57,8 @@ def load_complete_journey(table: str = "transactions", *, product_level: str = "
         What ``product_id`` holds in the tables that have one (transactions, coupons, promotions): the product
         itself, an integer, or the name of the coarser group it belongs to; the product is then in a column
         ``article_id``. Offers are commonly made at ``"product_category"``. Rows stay as they are: a basket with two
-        kinds of cheese has two lines of ``"CHEESE"``, told apart by their articles. A product whose group is not recorded gets ``"UNKNOWN"`` (at the level of categories,
-        .5 % of the lines).
+        kinds of cheese has two lines of ``"CHEESE"``, told apart by their articles. A product whose
+        group is not recorded gets ``"UNKNOWN"`` (at the level of categories, .5 % of the lines).
 
     Returns
     -------

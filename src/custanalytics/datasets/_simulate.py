@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from custanalytics._columns import DAYS_PER_UNIT
-from custanalytics._params import NONE, Number, OneOf, Rule, check_value, integer
+from custanalytics._params import NONE, POSITIVE, Number, OneOf, Rule, check_value, integer
 from custanalytics.datasets._processes import Careers, bg_nbd, choose, pareto_nbd, tastes
 
 if TYPE_CHECKING:
@@ -24,16 +24,15 @@ CDNOW: dict[str, dict[str, float]] = {
 }
 TIMES = ("alpha", "beta")
 
-_POSITIVE = Number(0, closed="neither")
 _RULES: dict[str, tuple[Rule, ...]] = {
     "n_customers": (integer(1),),
-    "duration": (_POSITIVE,),
+    "duration": (POSITIVE,),
     "acquisition": (Number(0),),
     "holdout": (Number(0),),
     "time_unit": (OneOf(tuple(DAYS_PER_UNIT)),),
     "model": (OneOf(tuple(CDNOW)),),
-    **dict.fromkeys(("r", "alpha", "s", "beta", "a", "b"), (_POSITIVE, NONE)),
-    **dict.fromkeys(("p", "q", "v"), (_POSITIVE,)),
+    **dict.fromkeys(("r", "alpha", "s", "beta", "a", "b"), (POSITIVE, NONE)),
+    **dict.fromkeys(("p", "q", "v"), (POSITIVE,)),
     "lines_per_order": (Number(1),),
     "n_products": (integer(1),),
     "return_rate": (Number(0, 1),),

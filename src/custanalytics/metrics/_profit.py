@@ -8,10 +8,8 @@ import numpy as np
 from scipy.special import betaincc
 from sklearn.isotonic import isotonic_regression
 
-from custanalytics._params import Number, check_value
+from custanalytics._params import POSITIVE, Number, check_value
 from custanalytics.metrics._grouped import grouped, require_both_classes
-
-_POSITIVE = Number(0, closed="neither")
 
 
 def expected_maximum_profit(
@@ -155,11 +153,11 @@ def expected_profit_fraction(
 
 
 def _check_campaign(owner: str, clv: float, incentive: float, contact: float, alpha: float, beta: float) -> None:
-    check_value("clv", clv, (_POSITIVE,), owner)
+    check_value("clv", clv, (POSITIVE,), owner)
     check_value("incentive", incentive, (Number(0, clv, closed="left"),), owner)
     check_value("contact", contact, (Number(0),), owner)
-    check_value("alpha", alpha, (_POSITIVE,), owner)
-    check_value("beta", beta, (_POSITIVE,), owner)
+    check_value("alpha", alpha, (POSITIVE,), owner)
+    check_value("beta", beta, (POSITIVE,), owner)
 
 
 def _hull(y_true: Any, y_score: Any, sample_weight: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:

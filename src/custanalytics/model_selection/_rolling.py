@@ -10,11 +10,10 @@ from sklearn.model_selection import BaseCrossValidator
 
 from custanalytics import _frames
 from custanalytics._columns import CUTOFF, DAYS_PER_UNIT
-from custanalytics._params import NONE, TEXT, Number, OneOf, Rule, check_value, integer
+from custanalytics._instants import microseconds
+from custanalytics._params import NONE, POSITIVE, TEXT, Number, OneOf, Rule, check_value, integer
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.model_selection._instants import known_times, ticks
-
-_POSITIVE = Number(0, closed="neither")
+from custanalytics.model_selection._times import known_times
 
 
 class RollingOriginSplit(BaseCrossValidator):
@@ -68,11 +67,11 @@ class RollingOriginSplit(BaseCrossValidator):
     """
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
-        "horizon": (_POSITIVE,),
+        "horizon": (POSITIVE,),
         "n_splits": (integer(1),),
         "lead": (Number(0),),
-        "step": (_POSITIVE, NONE),
-        "train_window": (_POSITIVE, NONE),
+        "step": (POSITIVE, NONE),
+        "train_window": (POSITIVE, NONE),
         "time_unit": (OneOf(tuple(DAYS_PER_UNIT)),),
         "cutoff_column": (TEXT,),
     }
@@ -127,8 +126,8 @@ class RollingOriginSplit(BaseCrossValidator):
         for name, rules in self._rules.items():
             check_value(name, getattr(self, name), rules, type(self).__name__)
         cutoffs = self._cutoffs(X, groups)
-        settled = ticks(self.lead + self.horizon, self.time_unit)
-        oldest = None if self.train_window is None else ticks(self.train_window, self.time_unit)
+        settled = microseconds(self.lead + self.horizon, self.time_unit)
+        oldest = None if self.train_window is None else microseconds(self.train_window, self.time_unit)
         for tested in self._tested(cutoffs, settled, oldest):
             learned = cutoffs + settled <= tested
             if oldest is not None:
@@ -163,7 +162,7 @@ class RollingOriginSplit(BaseCrossValidator):
         trained = newest >= 0
         if oldest is not None:
             trained &= distinct[newest] >= distinct - oldest
-        apart = 1 if self.step is None else ticks(self.step, self.time_unit)
+        apart = 1 if self.step is None else microseconds(self.step, self.time_unit)
         chosen: list[int] = []
         for cutoff in distinct[trained][::-1].tolist():
             if len(chosen) < self.n_splits and (not chosen or cutoff <= chosen[-1] - apart):

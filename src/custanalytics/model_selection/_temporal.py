@@ -10,13 +10,11 @@ import narwhals as nw
 import numpy as np
 
 from custanalytics import _frames
-from custanalytics._columns import DAYS_PER_UNIT, TIMESTAMP, renaming
-from custanalytics._params import NONE, Number, OneOf, check_value, integer
+from custanalytics._columns import TIMESTAMP, renaming
+from custanalytics._instants import DAY, instant, microseconds
+from custanalytics._params import NONE, POSITIVE, UNITS, Number, check_value, integer
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
-from custanalytics.model_selection._instants import MICROSECONDS_PER_DAY, instant, known_times, ticks
-
-_POSITIVE = Number(0, closed="neither")
-_UNITS = OneOf(tuple(DAYS_PER_UNIT))
+from custanalytics.model_selection._times import known_times
 
 
 def temporal_split(
@@ -81,13 +79,13 @@ def temporal_split(
     >>> len(train), len(test)
     (4960, 1959)
     """
-    check_value("horizon", horizon, (_POSITIVE, NONE), "temporal_split")
-    check_value("time_unit", time_unit, (_UNITS,), "temporal_split")
+    check_value("horizon", horizon, (POSITIVE, NONE), "temporal_split")
+    check_value("time_unit", time_unit, (UNITS,), "temporal_split")
     start = instant(cutoff, "cutoff", "temporal_split")
     frame, times = _timed(log, columns, "temporal_split")
     later = times >= start
     if horizon is not None:
-        later &= times < start + ticks(horizon, time_unit)
+        later &= times < start + microseconds(horizon, time_unit)
     sides = {"train": np.flatnonzero(times < start), "test": np.flatnonzero(later)}
     for name, rows in sides.items():
         if rows.size == 0:
@@ -153,21 +151,21 @@ def rolling_cutoffs(
     array(['1997-10-04', '1998-01-02', '1998-04-02'], dtype='datetime64[D]')
     """
     rules = {
-        "horizon": (horizon, (_POSITIVE,)),
+        "horizon": (horizon, (POSITIVE,)),
         "n_cutoffs": (n_cutoffs, (integer(1),)),
         "lead": (lead, (Number(0),)),
-        "step": (step, (_POSITIVE, NONE)),
-        "time_unit": (time_unit, (_UNITS,)),
+        "step": (step, (POSITIVE, NONE)),
+        "time_unit": (time_unit, (UNITS,)),
     }
     for name, (value, allowed) in rules.items():
         check_value(name, value, allowed, "rolling_cutoffs")
     _, times = _timed(log, columns, "rolling_cutoffs")
     if times.size == 0:
         raise InvalidDataError("rolling_cutoffs needs a log with at least one event; it is empty.")
-    last_day = int(times.max()) // MICROSECONDS_PER_DAY
-    stop = (last_day + 1) * MICROSECONDS_PER_DAY if end is None else instant(end, "end", "rolling_cutoffs")
-    spacing = ticks(horizon if step is None else step, time_unit)
-    cutoffs = stop - ticks(lead + horizon, time_unit) - spacing * np.arange(n_cutoffs)[::-1]
+    last_day = int(times.max()) // DAY
+    stop = (last_day + 1) * DAY if end is None else instant(end, "end", "rolling_cutoffs")
+    spacing = microseconds(horizon if step is None else step, time_unit)
+    cutoffs = stop - microseconds(lead + horizon, time_unit) - spacing * np.arange(n_cutoffs)[::-1]
     if cutoffs[0] <= times.min():
         fit = int(np.sum(cutoffs > times.min()))
         raise InvalidDataError(

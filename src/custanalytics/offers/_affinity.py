@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +12,11 @@ from scipy.sparse import coo_array, csr_array
 
 from custanalytics import _frames, _jit
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, DAYS_PER_UNIT, ORDER_ID, PRODUCT_ID, QUANTITY, TIMESTAMP
+from custanalytics._instants import DAY, last_microsecond
 from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.offers._kernels import gram
 
-DAY = 86_400_000_000  # microseconds
 SAME = 1e-8  # customers whose tastes vary less than this, as a share of their squares, are alike
 OWNER = "NextBestOffer.fit"
 
@@ -38,24 +37,7 @@ class Lines:
 
 def last_day(as_of: Any, times: np.ndarray) -> int:
     """The last observed day, as days since 1970: that of `as_of`, else that of the last event."""
-    if as_of is None:
-        return int(times.max() // DAY)
-    try:
-        if isinstance(as_of, str) and len(as_of.strip()) > 10:
-            as_of = datetime.datetime.fromisoformat(as_of.strip())
-        if isinstance(as_of, datetime.datetime):
-            as_of = as_of.date()  # the wall clock, as the log is read
-        moment = np.datetime64(as_of)
-    except (TypeError, ValueError):
-        moment = np.datetime64("NaT")
-    if np.isnat(moment):
-        raise ValueError(
-            f"The 'as_of' parameter of NextBestOffer must name a day: an ISO date ('2017-11-30'), a date, a datetime "
-            f"or a numpy datetime64. Got {as_of!r} instead."
-        )
-    coarse = np.datetime_data(moment.dtype)[0] in ("Y", "M", "W")
-    day = (moment + 1).astype("datetime64[D]") - 1 if coarse else moment.astype("datetime64[D]")
-    return int(day.astype(np.int64))
+    return int((times.max() if as_of is None else last_microsecond(as_of)) // DAY)
 
 
 def purchase_lines(frame: nw.DataFrame[Any], as_of: Any) -> Lines:

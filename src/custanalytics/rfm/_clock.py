@@ -1,10 +1,8 @@
-"""Periods of the calendar: their numbers, their bounds, and what `as_of` names."""
+"""Periods of the calendar: their numbers and their bounds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +11,6 @@ from custanalytics._columns import DAYS_PER_UNIT
 from custanalytics.rfm._kernels import period_of
 
 PERIODS = ("h", "D", "W", "M")
-UNITS = tuple(DAYS_PER_UNIT)
 
 _HOUR_US = 3_600_000_000
 _MONTH = 0  # the kernel's sign for calendar months
@@ -57,30 +54,3 @@ class Clock:
         """The period as a datetime64 of its own resolution (a week as the day of its Monday)."""
         start = np.datetime64(self.start(index), "us")
         return start.astype(f"datetime64[{'D' if self.period == 'W' else self.period}]")
-
-
-def last_microsecond(as_of: Any) -> int:
-    """The last microsecond of the stretch that `as_of` names: a date is a whole day, a datetime an instant.
-
-    Raises a ValueError where it names no time. Time zones are dropped: the wall clock counts.
-    """
-    moment: Any = as_of
-    try:
-        if isinstance(moment, str) and len(moment.strip()) > 10:
-            moment = datetime.fromisoformat(moment.strip())
-        if isinstance(moment, datetime):
-            moment = moment.replace(tzinfo=None)
-            moment = np.datetime64("NaT") if moment != moment else np.datetime64(moment, "us")
-        elif isinstance(moment, str | date):
-            moment = np.datetime64(moment)
-    except ValueError:
-        moment = np.datetime64("NaT")
-    if np.isnat(moment):
-        raise ValueError(
-            f"as_of={as_of!r} names no time. Give the last observed period as an ISO date "
-            "('1997-09-30'), a date, a datetime or a numpy datetime64."
-        )
-    unit = np.datetime_data(moment.dtype)[0]
-    if unit in ("Y", "M", "W", "D"):
-        return int((moment + 1).astype("datetime64[us]").astype(np.int64)) - 1
-    return int(moment.astype("datetime64[us]").astype(np.int64))

@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, LOG_REQUIRED, ORDER_ID, QUANTITY, SUMMARY_COLUMNS, TIMESTAMP
-from custanalytics._params import InstanceOf, OneOf, Rule, check_params, offenders, warn
+from custanalytics._instants import last_microsecond
+from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, offenders, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
-from custanalytics.rfm._clock import PERIODS, UNITS, Clock, last_microsecond
+from custanalytics.rfm._clock import PERIODS, Clock
 from custanalytics.rfm._pieces import BadRowsError, Rows, summarise
 
 
@@ -103,7 +104,7 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "columns": (InstanceOf((Mapping, type(None))),),
         "period": (OneOf(PERIODS),),
-        "time_unit": (OneOf(UNITS),),
+        "time_unit": (UNITS,),
         "as_of": (InstanceOf((str, date, np.datetime64, type(None))),),
     }
 

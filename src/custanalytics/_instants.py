@@ -1,4 +1,4 @@
-"""Instants and durations, as callers write them, in the microseconds of the kernels."""
+"""Instants, durations and what `as_of` names, as callers write them, in whole microseconds since 1970."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from custanalytics._columns import DAYS_PER_UNIT
-from custanalytics._params import Number, OneOf
-from custanalytics.churn._kernels import DAY
 
-LONGEST = 1 << 59  # 18,000 years: longer durations reach no further and could overflow
-POSITIVE = Number(0, closed="neither")
-NOT_NEGATIVE = Number(0, closed="left")
-UNITS = OneOf(tuple(DAYS_PER_UNIT))
+DAY = 86_400_000_000
+LONGEST = 1 << 59  # 18,000 years: nothing reaches further, and sums with times stay within 64 bits
 
-_WANTED = "a date, a datetime, a numpy.datetime64 or a string like '1998-04-02'"
+_WANTED = "a date, a datetime, a numpy.datetime64 or an ISO string like '1998-04-02'"
 
 
 def microseconds(duration: float, time_unit: str) -> int:
@@ -27,10 +23,10 @@ def microseconds(duration: float, time_unit: str) -> int:
     return LONGEST if exact >= LONGEST else max(round(exact), int(exact > 0))
 
 
-def instants(value: Any, zone: str | None, name: str, owner: str) -> np.ndarray:
+def instants(value: Any, name: str, owner: str, zone: str | None = None) -> np.ndarray:
     """One instant or several, as ascending int64 microseconds on the clock of the log: shape (n_instants,)."""
     single = isinstance(value, str | date | np.datetime64) or not isinstance(value, Iterable)
-    found = [instant(each, zone, name, owner) for each in ([value] if single else value)]
+    found = [instant(each, name, owner, zone) for each in ([value] if single else value)]
     if not found:
         raise ValueError(f"The {name!r} parameter of {owner} must hold at least one instant. Got {value!r} instead.")
     ordered = np.unique(np.array(found, np.int64))
@@ -39,8 +35,8 @@ def instants(value: Any, zone: str | None, name: str, owner: str) -> np.ndarray:
     return ordered
 
 
-def instant(value: Any, zone: str | None, name: str, owner: str) -> int:
-    """One instant as microseconds on the clock of the log, whose time zone is `zone`."""
+def instant(value: Any, name: str, owner: str, zone: str | None = None) -> int:
+    """One instant on the clock of the log, whose time zone is `zone`; a date is its first moment."""
     moment = value
     if isinstance(moment, str):
         try:
@@ -53,6 +49,33 @@ def instant(value: Any, zone: str | None, name: str, owner: str) -> int:
         moment = np.datetime64(_on_clock(moment, zone, name, owner), "us")
     if not isinstance(moment, np.datetime64) or np.isnat(moment):
         raise ValueError(f"The {name!r} parameter of {owner} must be {_WANTED}. Got {value!r} instead.")
+    return int(moment.astype("datetime64[us]").astype(np.int64))
+
+
+def last_microsecond(as_of: Any) -> int:
+    """The last microsecond of the stretch that `as_of` names: a date is a whole day, a datetime an instant.
+
+    Raises a ValueError where it names no time. Time zones are dropped: the wall clock counts.
+    """
+    moment: Any = as_of
+    try:
+        if isinstance(moment, str) and len(moment.strip()) > 10:
+            moment = datetime.fromisoformat(moment.strip())
+        if isinstance(moment, datetime):
+            moment = moment.replace(tzinfo=None)
+            moment = np.datetime64("NaT") if moment != moment else np.datetime64(moment, "us")
+        elif isinstance(moment, str | date):
+            moment = np.datetime64(moment)
+    except ValueError:
+        moment = np.datetime64("NaT")
+    if np.isnat(moment):
+        raise ValueError(
+            f"as_of={as_of!r} names no time. Give the last observed period as an ISO date "
+            "('1997-09-30'), a date, a datetime or a numpy datetime64."
+        )
+    unit = np.datetime_data(moment.dtype)[0]
+    if unit in ("Y", "M", "W", "D"):
+        return int((moment + 1).astype("datetime64[us]").astype(np.int64)) - 1
     return int(moment.astype("datetime64[us]").astype(np.int64))
 
 
