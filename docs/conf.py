@@ -1,8 +1,10 @@
 """Sphinx configuration."""
 
 import os
+import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -51,3 +53,14 @@ html_theme = "pydata_sphinx_theme"
 html_title = "custanalytics"
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
 html_show_sourcelink = False
+
+
+def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
+    """Let "shape (n_features_in_,)" be read as it stands: a word that ends in an underscore is a link in RST."""
+    for at, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[at] = re.sub(r"\((n_\w+)_(?=[,)])", r"(\1\\_", line)
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", escape_shapes, priority=100)  # before numpydoc

@@ -41,7 +41,7 @@ def test_guide_lists_all_its_pages() -> None:
 
 def test_the_added_model_recovers_what_it_assumes() -> None:
     # Dropout so slow that nobody leaves: the Pareto/NBD is then the NBD.
-    log, truth = simulate_transactions(n_customers=20_000, r=0.8, alpha=6.0, s=1.0, beta=1e9, seed=3)
+    _, truth = simulate_transactions(n_customers=20_000, r=0.8, alpha=6.0, s=1.0, beta=1e9, seed=3)
     model = importlib.import_module("nbd_model").NBDModel().fit(truth)
     assert truth["alive"].all()
     for name, true in {"r": 0.8, "alpha": 6.0}.items():

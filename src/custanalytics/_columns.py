@@ -46,6 +46,8 @@ SUMMARY_COLUMNS = (
 # Days in one unit. A month and a year are the means of the Julian calendar: fixed durations, not dates.
 DAYS_PER_UNIT: Mapping[str, float] = MappingProxyType({"h": 1 / 24, "D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25})
 
+UNIT_NAMES: Mapping[str, str] = MappingProxyType({"h": "hours", "D": "days", "W": "weeks", "M": "months", "Y": "years"})
+
 
 def units_per_year(time_unit: str) -> float:
     """How many `time_unit` make a year of 365.25 days."""

@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 
 from custanalytics import _frames
-from custanalytics._columns import FREQUENCY, T
+from custanalytics._columns import FREQUENCY, UNIT_NAMES, T
 from custanalytics._params import require_extra
 from custanalytics.plotting import AliveDisplay, RFMDisplay, SegmentDisplay, TierDisplay
 
@@ -118,11 +118,11 @@ def tiles(c360: Any, table: nw.DataFrame[Any]) -> str:
         found["value so far"] = money(float(column(table, "total_value").sum()))
     if "p_alive" in table.columns:
         found["expected to be active still"] = f"{column(table, 'p_alive').sum():,.0f}"
-        horizon = f"{c360.value_.horizon:g} {c360.value_.time_unit}"
+        horizon = f"{c360.value_.horizon:g} {UNIT_NAMES[c360.value_.time_unit]}"
         found[f"purchases expected in {horizon}"] = f"{column(table, 'expected_purchases').sum():,.0f}"
         found[f"discounted value of the next {horizon}"] = money(float(column(table, "lifetime_value").sum()))
     if "churn_risk" in table.columns:
-        found[f"mean churn risk, {c360.churn_horizon:g} {c360.churn_features_.time_unit}"] = percent(
+        found[f"mean risk of {c360.churn_horizon:g} {unit_of_churn(c360)} without a purchase"] = percent(
             float(column(table, "churn_risk").mean())
         )
     cells = (f'<div class="tile"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in found.items())
@@ -172,11 +172,15 @@ def segment_rows(table: nw.DataFrame[Any]) -> dict[str, list[Any]]:
 
 def churn_text(c360: Any) -> str:
     """What churn means here."""
-    unit = c360.churn_features_.time_unit
     return (
-        f"<p>A customer churns who buys nothing for {c360.churn_horizon:g} {escape(unit)} after the end of "
+        f"<p>A customer churns who buys nothing for {c360.churn_horizon:g} {unit_of_churn(c360)} after the end of "
         f"{escape(str(c360.as_of_))}. The risk was learned at earlier cutoffs, each with all its labels known.</p>"
     )
+
+
+def unit_of_churn(c360: Any) -> str:
+    """The unit of `churn_horizon`, in words."""
+    return UNIT_NAMES[c360.churn_features_.time_unit]
 
 
 def churn_rows(table: nw.DataFrame[Any]) -> dict[str, list[Any]]:

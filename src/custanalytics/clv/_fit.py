@@ -35,10 +35,11 @@ class Sample:
         return Sample(tuple(divided), self.weight)
 
     def thinned(self, size: int) -> Sample:
-        """About `size` of the distinct observations, evenly spread over their order."""
-        step = max(1, self.weight.size // size)
-        columns = tuple(np.ascontiguousarray(column[step // 2 :: step]) for column in self.columns)
-        return Sample(columns, np.ascontiguousarray(self.weight[step // 2 :: step]))
+        """At most `size` of the distinct observations, evenly spread over all customers in their order."""
+        seen = np.cumsum(self.weight)
+        share = seen[-1] / size
+        rows, picks = np.unique(np.searchsorted(seen, (np.arange(size) + 0.5) * share), return_counts=True)
+        return Sample(tuple(column[rows] for column in self.columns), picks * share)
 
     def mean(self, column: int) -> float:
         """Weighted mean of a column; 1 where there is nothing to average or it is 0."""
@@ -229,8 +230,7 @@ def fit_sample(
     for start in starts[order]:
         optimum = minimise(coarse, start, max_iter, tol)
         if thin is not sample:
-            larger = float(sample.weight.sum() / thin.weight.sum())
-            coarse_iter, hessian = optimum.n_iter, optimum.hessian * larger
+            coarse_iter, hessian = optimum.n_iter, None if exact else optimum.hessian
             optimum = minimise(objective, optimum.logs, max_iter, tol, hessian)
             optimum = replace(optimum, n_iter=coarse_iter + optimum.n_iter)
         if best is None or optimum.value < best.value:

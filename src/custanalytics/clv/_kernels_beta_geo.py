@@ -30,11 +30,12 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     or a, b grow without bound. `x` in ascending order costs max(x) logarithms a slice; any order is right.
     """
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    log_alpha, log_a = log(alpha), log(a)
+    log_alpha, log_a, per_alpha, per_a = log(alpha), log(a), 1.0 / alpha, 1.0 / a
+    total, d_r, d_alpha, d_a, d_b = 0.0, 0.0, 0.0, 0.0, 0.0
     sums = np.zeros(SUMS)
     row = out[start // SLICE]
     second = row.size > 5
-    counted, product, last, log_last = 0.0, 0.0, b, log(b)
+    counted, product, per_last, log_last = 0.0, 0.0, 1.0 / b, log(b)
     for i in range(start, stop):
         n, w = x[i], weight[i]
         if n != counted:
@@ -47,10 +48,10 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
                     sums[k] += 1.0 / (base + counted)
                     sums[3 + k] += 1.0 / (base + counted) ** 2
                 counted += 1.0
-            last = b + (n - 1.0)
-            log_last = log(last)
+            if n > 0.0:
+                per_last, log_last = 1.0 / (b + (n - 1.0)), log(b + (n - 1.0))
         exposure = 1.0 / (alpha + T[i])
-        growth = log1p(T[i] / alpha)
+        growth = log1p(T[i] * per_alpha)
         silence, gap, dead = 0.0, 0.0, 0.0
         value = product - n * (log_alpha + growth) - r * growth
         if n > 0.0:
@@ -63,30 +64,31 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
             dead = (1.0 if odds > 0.0 else small) / (1.0 + small)
         fall = -(r + n) * silence * exposure  # of the odds by alpha
         g_r = sums[0] - growth + dead * gap
-        g_alpha = (r * T[i] / alpha - n) * exposure + dead * fall
-        g_a = dead / a - sums[2]
-        g_b = sums[1] - sums[2] - dead / last
-        row[0] += w * value
-        row[1] += w * g_r
-        row[2] += w * g_alpha
-        row[3] += w * g_a
-        row[4] += w * g_b
+        g_alpha = (r * T[i] * per_alpha - n) * exposure + dead * fall
+        g_a = dead * per_a - sums[2]
+        g_b = sums[1] - sums[2] - dead * per_last
+        total += w * value
+        d_r += w * g_r
+        d_alpha += w * g_alpha
+        d_a += w * g_a
+        d_b += w * g_b
         if second:
             # by the parameters themselves; d(odds) is (gap, fall, 1 / a, -1 / last)
             both = dead * (1.0 - dead)
             bend = (r + n) * silence * exposure * (1.0 / (alpha + t_x[i]) + exposure)
-            h_alpha = n * exposure**2 - r * T[i] * (2.0 * alpha + T[i]) * (exposure / alpha) ** 2
-            h_r_alpha = T[i] * exposure / alpha - dead * silence * exposure
+            h_alpha = n * exposure**2 - r * T[i] * (2.0 * alpha + T[i]) * (exposure * per_alpha) ** 2
+            h_r_alpha = T[i] * exposure * per_alpha - dead * silence * exposure
             row[5] += w * r * (r * (both * gap * gap - sums[3]) + g_r)
             row[6] += w * r * alpha * (h_r_alpha + both * gap * fall)
             row[7] += w * r * both * gap
-            row[8] -= w * r * b * both * gap / last
+            row[8] -= w * r * b * both * gap * per_last
             row[9] += w * alpha * (alpha * (h_alpha + dead * bend + both * fall * fall) + g_alpha)
             row[10] += w * alpha * both * fall
-            row[11] -= w * alpha * b * both * fall / last
+            row[11] -= w * alpha * b * both * fall * per_last
             row[12] += w * (a * a * sums[5] + both - a * sums[2])
-            row[13] += w * (a * b * sums[5] - b * both / last)
-            row[14] += w * b * (b * (sums[5] - sums[4] + (dead + both) / (last * last)) + g_b)
+            row[13] += w * (a * b * sums[5] - b * both * per_last)
+            row[14] += w * b * (b * (sums[5] - sums[4] + (dead + both) * per_last**2) + g_b)
+    row[0], row[1], row[2], row[3], row[4] = total, d_r, d_alpha, d_a, d_b
 
 
 @kernel

@@ -7,14 +7,13 @@ from typing import Any, Self
 import numpy as np
 
 from custanalytics import _frames
-from custanalytics._columns import FREQUENCY, RECENCY, T
-from custanalytics._params import NONE, Having, Number, OneOf, check_value, integer
+from custanalytics._columns import FREQUENCY, RECENCY, UNIT_NAMES, T
+from custanalytics._params import NONE, UNITS, Having, Number, check_value, integer
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.plotting._style import BLUE, INK, SEQUENTIAL, Display, bare, numbers, percent
 
 _CELLS = 52  # most steps of recency that are drawn
 _DARK = 0.7  # cells above are too dark for dark lines
-_UNITS = {"h": "hours", "D": "days", "W": "weeks", "M": "months", "Y": "years"}
 
 
 class AliveDisplay(Display):
@@ -131,7 +130,7 @@ class AliveDisplay(Display):
         check_value("estimator", estimator, (Having(("predict_alive",)),), cls.__name__)
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
         check_value("T", T, (Number(0, closed="neither"),), cls.__name__)
-        check_value("time_unit", time_unit, (OneOf(tuple(_UNITS)), NONE), cls.__name__)
+        check_value("time_unit", time_unit, (UNITS, NONE), cls.__name__)
         frequency = np.arange(1, max_frequency + 1)
         steps = int(min(_CELLS, max(np.floor(T), 10)))
         recency = T * np.arange(1, steps + 1) / steps
@@ -183,7 +182,7 @@ class AliveDisplay(Display):
         return self
 
     def _map(self, ax: Any, frequency: np.ndarray, recency: np.ndarray) -> Self:
-        step, unit = recency[0], _UNITS.get(str(self.time_unit), "time units")
+        step, unit = recency[0], UNIT_NAMES.get(str(self.time_unit), "time units")
         x, y = np.append(recency - step / 2, recency[-1] + step / 2), np.append(frequency, frequency[-1] + 1) - 0.5
         self.mesh_ = ax.pcolormesh(x, y, self.p_alive, cmap=SEQUENTIAL, vmin=0, vmax=1)
         levels = [level for level in (0.1, 0.5, 0.9) if self.p_alive.min() < level < self.p_alive.max()]
@@ -193,7 +192,7 @@ class AliveDisplay(Display):
             ax.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %", fontsize=8)
         bare(
             ax,
-            f"P(alive) {recency[-1]:g} {unit} after the first purchase",
+            f"P(alive) {recency[-1]:.3g} {unit} after the first purchase",
             f"Recency: {unit} from first to last purchase",
             "Frequency: repeat purchases",
             None,
