@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from custanalytics.datasets import simulate_transactions
+from custanalytics.validation import TransactionValidator
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [*DOCS.glob("*.rst"), *(DOCS / "guide").glob("*.rst")]
@@ -37,6 +39,11 @@ def test_every_guide_page_has_an_example() -> None:
 def test_guide_lists_all_its_pages() -> None:
     listed = set((DOCS / "guide" / "index.rst").read_text().split())
     assert {page.stem for page in (DOCS / "guide").glob("*.rst")} - {"index"} <= listed
+
+
+def test_guide_lists_all_rules_of_validation() -> None:
+    listed = re.findall(r"^``(\w+)``  ", (DOCS / "guide" / "validation.rst").read_text(), re.MULTILINE)
+    assert listed == [rule.name for rule in TransactionValidator.rules()]
 
 
 def test_the_added_model_recovers_what_it_assumes() -> None:
