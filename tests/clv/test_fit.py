@@ -170,6 +170,15 @@ def test_the_penalty_draws_log_parameters_to_nothing():
     assert likelihoods[0] > likelihoods[1] > likelihoods[2]
 
 
+def test_the_thin_sample_stands_for_all_customers():
+    sample = _fit.compress(tuple(simulated(50_000)[name] for name in ("frequency", "recency", "T")), None)
+    thin = sample.thinned(500)
+    assert thin.weight.size <= 500
+    assert thin.weight.sum() == pytest.approx(50_000)
+    assert thin.mean(0) == pytest.approx(sample.mean(0), rel=0.02)
+    assert thin.mean(2) == pytest.approx(sample.mean(2), rel=0.05)
+
+
 # --- boundaries and degenerate data -----------------------------------------------------------------------------
 
 
