@@ -23,7 +23,7 @@ main { max-width: 1060px; margin: 0 auto; padding: 24px; }
 h1 { font-size: 26px; margin: 8px 0 0; } h2 { font-size: 18px; margin: 0 0 8px; }
 section { background: #fff; border: 1px solid #dfe5ea; border-radius: 8px; padding: 18px 22px; margin: 18px 0; }
 .tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 18px 0; }
-.tile { background: #fff; border: 1px solid #dfe5ea; border-radius: 8px; padding: 12px 18px; flex: 1 1 150px; }
+.tile { background: #fff; border: 1px solid #dfe5ea; border-radius: 8px; padding: 12px 18px; flex: 1 1 128px; }
 .tile b { display: block; font-size: 22px; } .tile span, .note { color: #5b6b7a; font-size: 13px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th { text-align: right; color: #5b6b7a; font-weight: 600; border-bottom: 2px solid #dfe5ea; padding: 4px 8px; }
