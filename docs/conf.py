@@ -46,6 +46,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "abort_on_example_error": True,
     "show_memory": False,
+    "ignore_repr_types": r"Display",  # the picture says it
 }
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
@@ -53,6 +54,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "custanalytics"
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_sidebars: dict[str, list[str]] = {"getting_started": [], "architecture": [], "add_a_model": []}
 
 
 def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:

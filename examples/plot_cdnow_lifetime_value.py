@@ -53,7 +53,7 @@ pd.DataFrame(
         }
         for model in (beta_geo, pareto)
     }
-).fillna("")
+).reindex(["r", "alpha", "a", "b", "s", "beta", "log-likelihood"]).fillna("")
 
 # %%
 # Did the purchases come?
@@ -136,7 +136,7 @@ display = GainsDisplay.from_predictions(spent, table["lifetime_value"], name="Li
 GainsDisplay.from_predictions(spent, table["total_value"], name="Past spend", ax=display.ax_)
 
 # %%
-# Past spend alone orders these customers almost as well, which is good to know, and common. What it cannot say is how
+# Past spend alone orders these customers about as well, which is good to know, and common. What it cannot say is how
 # much to expect. That is what the models are for: a budget needs an amount, not an order.
 
 best = table.nlargest(5, "lifetime_value")

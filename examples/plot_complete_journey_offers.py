@@ -87,8 +87,8 @@ for name, scores in answers.items():
     print(f"{name:20} {found(scores, bought):.1%}")
 
 # %%
-# Habit is nearly all there is to know about the next basket. What other households buy helps where habit is silent: with
-# the categories that a household has never bought.
+# Habit is nearly all there is to know about the next basket. What other households buy helps where habit is silent:
+# with the categories that a household has never bought.
 
 known = np.zeros_like(bought)
 known[np.searchsorted(offers.customers_, past["customer_id"]), past["product_id"].map(position)] = True
@@ -132,8 +132,9 @@ print(len(alcoholic), "offers of alcohol,", int(wrong.sum()), "against the polic
 chosen["offer"].value_counts().head(8)
 
 # %%
-# Did they buy these categories in December? A month holds many baskets, so the share is well above the propensity, which
-# is about one. Nobody made these offers: this checks the targeting, and says nothing about what an offer would change.
+# Did they buy these categories in December? A month holds many baskets, so the share is well above the propensity,
+# which is about one. Nobody made these offers: this checks the targeting, and says nothing about what an offer would
+# change.
 
 december = set(zip(future["customer_id"], future["product_id"], strict=True))
 came = [pair in december for pair in zip(chosen["customer_id"], chosen["offer"], strict=True)]
