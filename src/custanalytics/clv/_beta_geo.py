@@ -51,7 +51,7 @@ class BetaGeoModel(PurchaseModel):
     undetermined_ : tuple of str
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary.
     n_features_in_ : int
-        3.
+        How many columns are used: 3.
     feature_names_in_ : ndarray of shape (3,)
         The columns used.
 

@@ -52,7 +52,7 @@ class GammaGammaModel(LikelihoodModel):
     undetermined_ : tuple of str
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary.
     n_features_in_ : int
-        2.
+        How many columns are used: 2.
     feature_names_in_ : ndarray of shape (2,)
         The columns used.
 

@@ -54,7 +54,7 @@ class ParetoNBDModel(PurchaseModel):
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary. Without dropout, `s` and
         `beta` are.
     n_features_in_ : int
-        3.
+        How many columns are used: 3.
     feature_names_in_ : ndarray of shape (3,)
         The columns used.
 
