@@ -95,7 +95,7 @@ def test_purchases_if_alive_at_random_extremes():
 
 
 @pytest.mark.thorough
-def test_purchases_if_alive_at_very_many_random_extremes():
+def test_purchases_if_alive_at_more_random_extremes():
     rng = np.random.default_rng(8)
     for _ in range(2000):
         s, c = 10 ** rng.uniform(-3, 4.04, 2)
