@@ -10,7 +10,7 @@ import numpy as np
 
 from custanalytics._jit import SLICE, kernel
 from custanalytics.clv import _fit
-from custanalytics.clv._base import PurchaseModel
+from custanalytics.clv._purchases import PurchaseModel
 
 
 @kernel

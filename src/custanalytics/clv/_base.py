@@ -6,8 +6,6 @@ values. Everything else is here.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -15,15 +13,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics import _frames, _jit
-from custanalytics._columns import CUSTOMER_ID, FREQUENCY, RECENCY, T
-from custanalytics._params import Number, Rule, check_params, check_value, integer, offenders
+from custanalytics._columns import CUSTOMER_ID
+from custanalytics._params import NOT_NEGATIVE, POSITIVE, Rule, check_params, check_value, integer, offenders, warn
 from custanalytics.clv import _fit
-from custanalytics.clv._discounting import discounting
-from custanalytics.clv._kernels import count_impossible
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
-POSITIVE = Number(0, closed="neither")
 SUMMARY_HINT = "RFMSummary makes such a table from a transaction log."
 
 
@@ -41,7 +35,7 @@ class LikelihoodModel(BaseEstimator):
     _second_derivatives: ClassVar[bool] = False  # whether that loop gives them where `out` has room
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
-        "penalty": (Number(0, closed="left"),),
+        "penalty": (NOT_NEGATIVE,),
         "max_iter": (integer(1),),
         "tol": (POSITIVE,),
     }
@@ -206,116 +200,6 @@ class LikelihoodModel(BaseEstimator):
             )
 
 
-class PurchaseModel(LikelihoodModel):
-    """A model of purchases while alive, from `frequency`, `recency` and `T`.
-
-    Beyond `LikelihoodModel`, a model sets the two loops of its predictions.
-    """
-
-    _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, RECENCY, T)
-    _unit_columns: ClassVar[tuple[str, ...]] = (RECENCY, T)
-    _alive_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, t_x, T, theta, out)
-    # Sum over k of weights[k] * E[purchases in (T, T + horizons[k]] | alive at T]:
-    _purchases_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, T, theta, horizons, weights, out)
-
-    def predict_alive(self, table: Any) -> np.ndarray:
-        """Probability that each customer is still active at the end of the observation.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            One row per customer, with `frequency`, `recency` and `T`.
-
-        Returns
-        -------
-        ndarray of shape (n_customers,)
-            P(alive at `T`).
-        """
-        theta = self._theta()
-        return self._alive(self._read(table), theta)
-
-    def predict_purchases(self, table: Any, horizon: float) -> np.ndarray:
-        """Expected number of purchases of each customer in the `horizon` after the observation.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            One row per customer, with `frequency`, `recency` and `T`.
-        horizon : float
-            Length of the time ahead, (T, T + horizon], in `time_unit`; may be infinite.
-
-        Returns
-        -------
-        ndarray of shape (n_customers,)
-            Expected purchases; P(alive) is included.
-        """
-        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
-        return self._weighted_purchases(table, np.array([float(horizon)]), np.ones(1))
-
-    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> np.ndarray:
-        """Expected purchases in the `horizon` ahead, each discounted to the end of the observation.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            One row per customer, with `frequency`, `recency` and `T`.
-        horizon : float
-            Length of the time ahead in `time_unit`; may be infinite.
-        rate : float
-            Continuous rate of discount per `time_unit`: a purchase after t counts exp(-rate * t).
-
-        Returns
-        -------
-        ndarray of shape (n_customers,)
-            Discounted expected purchases.
-        """
-        for name, value in (("horizon", horizon), ("rate", rate)):
-            check_value(name, value, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
-        check_is_fitted(self, "params_")
-        times = [value for name, value in self.params_.items() if self._unit_powers.get(name) == 1]
-        return self._weighted_purchases(table, *discounting(float(horizon), float(rate), min(times)))
-
-    def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        theta = self._theta()
-        columns = self._read(table)
-        x, _, age = columns
-        # Given alive, a customer is (frequency, T): few distinct pairs, so that the costly part is done on them.
-        grouped = _fit.distinct((x, age), most=0.5)
-        if grouped is not None:
-            codes, rows = grouped
-            x, age = x[rows], age[rows]
-        result = np.empty(x.size)
-        _jit.run(self._purchases_loop, x.size, x, age, theta, horizons, weights, out=(result,), size=512)
-        if grouped is not None:
-            result = result[codes]
-        result *= self._alive(columns, theta)
-        return result
-
-    def _alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> np.ndarray:
-        result = np.empty(columns[0].size)
-        _jit.run(self._alive_loop, result.size, *columns, theta, out=(result,))
-        return result
-
-    def _read(self, table: Any) -> tuple[np.ndarray, ...]:
-        owner = type(self).__name__
-        frame = _frames.read(table, self._columns, owner, SUMMARY_HINT)
-        x, t_x, age = (_frames.floats(frame, name) for name in self._columns)
-        if not sum(_jit.run(count_impossible, x.size, x, t_x, age)):
-            return x, t_x, age
-        for name, values in zip(self._columns, (x, t_x, age), strict=True):
-            refuse(frame, ~np.isfinite(values), f"have a missing or infinite {name}", "Drop or repair them.")
-            refuse(frame, values < 0, f"have a negative {name}", "Summarise the log anew.")
-        refuse(frame, x != np.rint(x), f"have a {FREQUENCY} that is no whole number", "It counts repeat periods.")
-        refuse(frame, t_x > age, f"have {RECENCY} > {T}", "Was `as_of` earlier than the last event?")
-        refuse(
-            frame,
-            (x == 0) & (t_x > 0),
-            f"have {RECENCY} > 0 without a repeat purchase",
-            f"{RECENCY} runs from the first to the last purchase; T - {RECENCY} is the time since the last one.",
-        )
-        return x, t_x, age
-
-
 def check_weight(sample_weight: Any, n: int) -> np.ndarray:
     """Weights as float64 of shape (n,): finite, not negative."""
     weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
@@ -334,11 +218,3 @@ def refuse(frame: Any, bad: np.ndarray, verb_phrase: str, remedy: str) -> None:
         named = CUSTOMER_ID in frame.columns
         ids = frame[CUSTOMER_ID].to_list() if named else range(len(frame))
         raise InvalidDataError(f"{offenders(bad, ids, verb_phrase, 'customers' if named else 'rows')}. {remedy}")
-
-
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside this package that led here."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("custanalytics"):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from custanalytics import _jit
 from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo
-from custanalytics.clv._base import PurchaseModel
+from custanalytics.clv._purchases import PurchaseModel
 
 
 class BetaGeoModel(PurchaseModel):
@@ -105,27 +104,6 @@ class BetaGeoModel(PurchaseModel):
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
     _purchases_loop = staticmethod(_kernels_beta_geo.purchases_loop)
 
-    def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
-        """Expected repeat purchases of a new customer, from the first purchase on.
-
-        Parameters
-        ----------
-        horizon : float or array-like
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `horizon`
-            E[X(horizon)].
-        """
-        theta = self._theta()
-        times = check_horizons(horizon, "expected_purchases_new_customer")
-        zeros, one = np.zeros(1), np.ones(1)
-        result = np.empty(times.size)
-        for at, time in enumerate(times.ravel()):
-            _jit.run(_kernels_beta_geo.purchases_loop, 1, zeros, zeros, theta, one * time, one, out=(result[at:],))
-        return result.reshape(times.shape) if times.ndim else float(result[0])
-
     def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
         """Probability that a new customer makes exactly `n` repeat purchases.
 
@@ -162,12 +140,3 @@ class BetaGeoModel(PurchaseModel):
         # r, how much faster active customers buy than the average, a, b
         shapes = ((0.5, 2.0, 1.0, 3.0), (0.5, 1.0, 0.1, 3.0), (2.0, 1.0, 1.0, 3.0), (0.1, 4.0, 0.5, 0.5))
         return np.array([(r, r / (rate * faster), a, b) for r, faster, a, b in (*shapes, (5.0, 1.0, 0.01, 1.0))])
-
-
-def check_horizons(horizon: ArrayLike, owner: str) -> np.ndarray:
-    """One or more horizons as float64: 0 or more, infinity allowed."""
-    times = np.asarray(horizon, dtype=np.float64)
-    if times.size:
-        for value in (float(times.min()), float(times.max())):
-            check_value("horizon", value, (Number(0),), owner)
-    return times

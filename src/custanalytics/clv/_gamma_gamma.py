@@ -9,8 +9,9 @@ import numpy as np
 
 from custanalytics import _frames, _jit
 from custanalytics._columns import FREQUENCY, MONETARY_VALUE
+from custanalytics._params import warn
 from custanalytics.clv import _fit, _kernels_gamma_gamma
-from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse, warn
+from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
 from custanalytics.exceptions import DataQualityWarning, FitWarning
 
 Q_BELOW_ONE = "GammaGammaModel: q <= 1, so that the mean spend over all customers is infinite"

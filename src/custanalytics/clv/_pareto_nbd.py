@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from custanalytics import _jit
 from custanalytics.clv import _fit, _kernels_pareto_nbd
-from custanalytics.clv._base import PurchaseModel
-from custanalytics.clv._beta_geo import check_horizons
+from custanalytics.clv._purchases import PurchaseModel
 
 
 class ParetoNBDModel(PurchaseModel):
@@ -112,27 +109,6 @@ class ParetoNBDModel(PurchaseModel):
     _second_derivatives: ClassVar[bool] = True
     _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_pareto_nbd.purchases_loop)
-
-    def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
-        """Expected repeat purchases of a new customer, from the first purchase on.
-
-        Parameters
-        ----------
-        horizon : float or array-like
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `horizon`
-            E[X(horizon)].
-        """
-        theta = self._theta()
-        times = check_horizons(horizon, "expected_purchases_new_customer")
-        zeros, one = np.zeros(1), np.ones(1)
-        result = np.empty(times.size)
-        for at, time in enumerate(times.ravel()):
-            _jit.run(_kernels_pareto_nbd.purchases_loop, 1, zeros, zeros, theta, one * time, one, out=(result[at:],))
-        return result.reshape(times.shape) if times.ndim else float(result[0])
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         rate = sample.mean(0) if sample.columns[0].any() else 1e-3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._columns import TIMESTAMP, renaming
 from custanalytics._instants import DAY, instant, microseconds
-from custanalytics._params import NONE, POSITIVE, UNITS, Number, check_value, integer
+from custanalytics._params import NONE, POSITIVE, UNITS, Number, check_value, integer, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.model_selection._times import known_times
 
@@ -90,7 +89,7 @@ def temporal_split(
     for name, rows in sides.items():
         if rows.size == 0:
             span = " The log is empty." if times.size == 0 else f" Its times are {_span(times)}."
-            warnings.warn(f"The {name} log has no rows at the cutoff {cutoff}.{span}", DataQualityWarning, stacklevel=2)
+            warn(f"The {name} log has no rows at the cutoff {cutoff}.{span}", DataQualityWarning)
     return frame[sides["train"]].to_native(), frame[sides["test"]].to_native()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -12,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from custanalytics import _frames
-from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, integer
+from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, integer, warn
 from custanalytics.exceptions import FitWarning, InvalidDataError
 from custanalytics.segmentation._inputs import feature_columns, finite
 from custanalytics.segmentation._profiles import hints, profile
@@ -302,12 +301,11 @@ class CustomerClusterer(ClusterMixin, BaseEstimator):
         k = most_stable(self.stability_)
         weakest = self.stability_[k].min()
         if weakest < STABLE:
-            warnings.warn(
+            warn(
                 f"No number of clusters from {tried[0]} to {tried[-1]} is stable: with {k}, the weakest cluster is "
                 f"found again with a mean Jaccard similarity of {weakest:.2f} (stable from {STABLE}). Take the "
                 "clusters as a description of these customers only, try other features, or set n_clusters.",
                 FitWarning,
-                stacklevel=4,
             )
         return k
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -15,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import renaming
-from custanalytics._params import BOOLEAN, NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params
+from custanalytics._params import BOOLEAN, NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.validation import _kernels as k
 from custanalytics.validation._quarantine import broken, complaint, count, set_aside
@@ -221,24 +220,29 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         InvalidDataError
             If `on_error` is "raise" and a row is wrong.
         """
-        return self._validate(log, stacklevel=3)
-
-    def fit_transform(self, log: Any, y: Any = None) -> Any:
-        """Fit, and validate the same log.
-
-        Parameters
-        ----------
-        log : frame
-            A transaction log.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        frame
-            The clean rows, of the kind that came in.
-        """
-        return self.fit(log)._validate(log, stacklevel=3)
+        check_is_fitted(self, "feature_names_in_")
+        raw, frame = self._read(log)
+        check_columns(raw.columns, list(self.feature_names_in_), type(self).__name__, "They were there in fit.")
+        screened = screen_log(frame, self._policy())
+        faults = screened.faults
+        keep_copies, notes = self._judge_copies(screened)
+        flags = k.RETURN | (k.DUPLICATE if keep_copies else 0)
+        wrong = (faults & np.uint32(WRONG & ~flags)) != 0
+        rows = np.flatnonzero(wrong)
+        clean = _frames.extend(screened.frame, {IS_RETURN: (faults & np.uint32(k.RETURN)) != 0})
+        if rows.size:
+            clean = clean[np.flatnonzero(~wrong)]
+        self.report_, reasons = count(faults, rows, flags, notes)
+        self.quarantine_ = set_aside(raw, rows, reasons)
+        if rows.size and self.on_error == "raise":
+            raise InvalidDataError(complaint(self.report_, faults))
+        if 0 < rows.size == faults.size:
+            warn(
+                f"All {rows.size:,} rows are quarantined: {broken(self.report_)}. The clean log is empty; see "
+                "quarantine_ and report_ of the TransactionValidator.",
+                DataQualityWarning,
+            )
+        return self._give(clean)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The columns of the clean log.
@@ -262,32 +266,6 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
     def _read(self, log: Any) -> tuple[nw.DataFrame[Any], nw.DataFrame[Any]]:
         raw = _frames.read(log, owner=type(self).__name__)
         return raw, _frames.read_log(raw.to_native(), self.columns, owner=type(self).__name__)
-
-    def _validate(self, log: Any, stacklevel: int) -> Any:
-        check_is_fitted(self, "feature_names_in_")
-        raw, frame = self._read(log)
-        check_columns(raw.columns, list(self.feature_names_in_), type(self).__name__, "They were there in fit.")
-        screened = screen_log(frame, self._policy())
-        faults = screened.faults
-        keep_copies, notes = self._judge_copies(screened)
-        flags = k.RETURN | (k.DUPLICATE if keep_copies else 0)
-        wrong = (faults & np.uint32(WRONG & ~flags)) != 0
-        rows = np.flatnonzero(wrong)
-        clean = _frames.extend(screened.frame, {IS_RETURN: (faults & np.uint32(k.RETURN)) != 0})
-        if rows.size:
-            clean = clean[np.flatnonzero(~wrong)]
-        self.report_, reasons = count(faults, rows, flags, notes)
-        self.quarantine_ = set_aside(raw, rows, reasons)
-        if rows.size and self.on_error == "raise":
-            raise InvalidDataError(complaint(self.report_, faults))
-        if 0 < rows.size == faults.size:
-            warnings.warn(
-                f"All {rows.size:,} rows are quarantined: {broken(self.report_)}. The clean log is empty; see "
-                "quarantine_ and report_ of the TransactionValidator.",
-                DataQualityWarning,
-                stacklevel=stacklevel,
-            )
-        return self._give(clean)
 
     def _judge_copies(self, screened: Screened) -> tuple[bool, tuple[str, ...]]:
         copies = int(np.count_nonzero(screened.faults & np.uint32(k.DUPLICATE)))
