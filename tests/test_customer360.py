@@ -174,6 +174,79 @@ def test_errors(log: pd.DataFrame) -> None:
         Customer360(validator=None).fit(log.iloc[:0])
 
 
+def some_days(n_customers: int, n_rows: int) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "customer_id": random.integers(0, n_customers, n_rows),
+            "timestamp": pd.Timestamp("2022-01-01") + pd.to_timedelta(random.integers(0, 600, n_rows), unit="D"),
+            "amount": random.integers(1, 50, n_rows).astype(float),
+        }
+    )
+
+
+@pytest.mark.filterwarnings("ignore::custanalytics.exceptions.FitWarning")
+@pytest.mark.filterwarnings("ignore::custanalytics.exceptions.DataQualityWarning")
+@pytest.mark.parametrize(
+    ("log", "skipped", "reason"),
+    [
+        (some_days(1, 1), "clusterer", "at least two customers"),
+        (some_days(1, 50), "churn", "hold one class"),
+        (some_days(3, 30), "churn", "Too few labels to calibrate"),
+        (some_days(60, 60).assign(customer_id=np.arange(60)), "churn", "hold one class"),
+    ],
+    ids=["one row", "one customer", "few customers", "nobody twice"],
+)
+def test_few_customers_are_scored_as_far_as_they_go(
+    log: pd.DataFrame, skipped: str, reason: str, tmp_path: Path
+) -> None:
+    c360 = Customer360(value=None).fit(log)
+    assert reason in c360.skipped_[skipped]
+    assert len(c360.table_) == log["customer_id"].nunique()
+    pd.testing.assert_frame_equal(c360.transform(log), c360.table_)
+    assert c360.report(tmp_path / "page.html").exists()
+
+
+def test_a_log_without_purchases_is_refused(log: pd.DataFrame) -> None:
+    message = "No customer has a purchase up to 2021"
+    with pytest.warns(DataQualityWarning, match="but no purchase"), pytest.raises(InvalidDataError, match=message):
+        quick().fit(log.assign(amount=-1.0))
+
+
+def test_nobody_to_score_gives_an_empty_table(fitted: Customer360, log: pd.DataFrame) -> None:
+    for nobody in (log.iloc[:0], log.assign(timestamp=log["timestamp"] + pd.Timedelta(days=999))):
+        table = fitted.transform(nobody)
+        assert len(table) == 0
+        assert list(table.columns) == fitted.get_feature_names_out().tolist()
+
+
+def test_segments_need_scores_that_fit_their_rules(log: pd.DataFrame) -> None:
+    with pytest.warns(DataQualityWarning, match="Segments need scores, and the step 'scorer' is off or left out"):
+        unscored = quick(scorer=None).fit(log)
+    assert set(unscored.skipped_) == {"segmenter"}
+    for n_bins in (3, 7):
+        with pytest.warns(DataQualityWarning, match=f"scores run from 1 to {n_bins} and its rules from 1 to 5"):
+            other = quick().set_params(scorer__n_bins=n_bins).fit(log)
+        assert "segment" not in other.table_
+    rules = {"low": ["1*", "2*"], "high": ["3*"]}
+    fits = quick().set_params(scorer__n_bins=3, segmenter__rules=rules).fit(log)
+    assert set(fits.table_["segment"]) == {"low", "high"}
+
+
+def test_a_step_that_is_off_has_no_parameters_to_set() -> None:
+    with pytest.raises(ValueError, match=r"step 'churn' of Customer360 is off.*set_params\(churn='default'\)"):
+        Customer360(churn=None).set_params(churn__cv=3)
+
+
+def test_the_report_draws_no_shares_of_nothing(log: pd.DataFrame, tmp_path: Path) -> None:
+    returned = pd.concat([log, log.assign(amount=-2 * log["amount"])], ignore_index=True)
+    c360 = quick(value=None).fit(returned)
+    assert c360.table_["total_value"].sum() < 0
+    page = c360.report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h2>Segments</h2>" in page
+    assert "no shares of value" in page
+
+
 def test_clone_and_pickle_hold_no_customers(fitted: Customer360, log: pd.DataFrame, tmp_path: Path) -> None:
     assert clone(fitted).get_params()["churn_horizon"] == 90
     loaded = pickle.loads(pickle.dumps(fitted))

@@ -84,19 +84,15 @@ def card(c360: Any) -> str:
 def sections(c360: Any, table: nw.DataFrame[Any]) -> Iterator[tuple[str, list[str]]]:
     """Titles and contents, in the order in which a manager asks."""
     have = set(table.columns)
+    worth = bool(column(table, "total_value").sum() > 0)
     if "segment" in have:
-        drawn = [picture(SegmentDisplay.from_table(table.to_native()))] if len(table) else []
+        value = "total_value" if worth else None
+        drawn = [picture(SegmentDisplay.from_table(table.to_native(), value=value))] if len(table) else []
         yield "Segments", [*drawn, html_table(segment_rows(table))]
     if {"r_score", "f_score"} <= have:
         yield "Recency and frequency", [picture(RFMDisplay.from_table(table.to_native()))]
     if hasattr(c360, "tiers_"):
-        yield (
-            "Concentration of value",
-            [
-                picture(TierDisplay.from_table(table.to_native())),
-                "<p>How the value of the log so far is shared out among the customers, best first.</p>",
-            ],
-        )
+        yield "Concentration of value", list(concentration(table, worth))
     if "p_alive" in have:
         yield "Who is still a customer", list(alive(c360, table))
     if "churn_risk" in have:
@@ -109,6 +105,15 @@ def sections(c360: Any, table: nw.DataFrame[Any]) -> Iterator[tuple[str, list[st
     if "lifetime_value" in have:
         yield f"The {min(N_TOP, len(table))} most valuable customers", [html_table(top_rows(table))]
     yield "The data behind this page", list(data(c360))
+
+
+def concentration(table: nw.DataFrame[Any], worth: bool) -> Iterator[str]:
+    """How the value is shared out, if there is any."""
+    if worth:
+        yield picture(TierDisplay.from_table(table.to_native()))
+        yield "<p>How the value of the log so far is shared out among the customers, best first.</p>"
+    else:
+        yield "<p>Purchases less returns do not come to more than zero, so there are no shares of value.</p>"
 
 
 def tiles(c360: Any, table: nw.DataFrame[Any]) -> str:

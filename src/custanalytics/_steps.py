@@ -71,6 +71,26 @@ def add_by_transform(c360: Any, name: str, table: Table, log: Any, learn: bool) 
     return result
 
 
+def add_segment(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Table:
+    """The segment, where there are scores and they run as far as the rules."""
+    if learn:
+        scorer = getattr(c360, "scorer_", None)
+        step = new(c360, name)
+        columns = list(getattr(step, "scores", ()))
+        if scorer is None and not set(columns) <= set(table.columns):
+            raise InvalidDataError(
+                f"Segments need scores, and the step 'scorer' is off or left out: the table has no {columns}."
+            )
+        step.fit(table.to_native())
+        n_bins, grid = getattr(scorer, "n_bins", None), getattr(step, "grid_", None)
+        if n_bins is not None and grid is not None and grid.shape[0] != n_bins:
+            raise InvalidDataError(
+                f"The segmenter's scores run from 1 to {n_bins} and its rules from 1 to {grid.shape[0]}. Pass rules "
+                "for these scores, set_params(segmenter__rules=...), or score with as many bins as the rules have."
+            )
+    return add_by_transform(c360, name, table, log, learn)
+
+
 def add_value(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Table:
     """P(alive), expected purchases and spend, lifetime value."""
     native = table.to_native()
@@ -109,6 +129,8 @@ def add_churn(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Tabl
         labels = mature_labels(c360, log, end, features.time_unit)
         c360.churn_ = new(c360, name).fit(features.fit_transform(labels))
         c360.churn_features_ = features.set_params(log=None)
+    if len(table) == 0:
+        return _frames.extend(table, {"churn_risk": np.empty(0)})
     asked = {CUSTOMER_ID: table[CUSTOMER_ID], CUTOFF: np.full(len(table), end)}
     features = clone(c360.churn_features_).set_params(log=log)
     risk = c360.churn_.predict_proba(features.fit_transform(_frames.build(table, asked).to_native()))[:, 1]
@@ -137,9 +159,11 @@ def mature_labels(c360: Any, log: Any, end: np.datetime64, time_unit: str) -> An
 
 def add_cluster(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Table:
     """The cluster of each customer."""
+    if learn and len(table) < 2:
+        raise InvalidDataError("Clusters need at least two customers, and the table has one.")
     native = table.to_native()
     step = new(c360, name).fit(native) if learn else c360.clusterer_
-    labels = step.labels_ if learn else step.predict(native)
+    labels = step.labels_ if learn else step.predict(native) if len(table) else np.empty(0, np.int64)
     c360.clusterer_ = step
     return _frames.extend(table, {"cluster": labels})
 
@@ -162,7 +186,7 @@ def add_offers(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Tab
 # In their order; each adds its columns to the table.
 TABLE_STEPS: Mapping[str, Callable[[Any, str, Table, Any, bool], Table]] = {
     "scorer": add_by_transform,
-    "segmenter": add_by_transform,
+    "segmenter": add_segment,
     "value": add_value,
     "churn": add_churn,
     "tiers": add_by_transform,

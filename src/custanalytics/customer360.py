@@ -150,7 +150,10 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
     def set_params(self, **params: Any) -> Self:
         """Set parameters of this estimator or, as ``step__parameter``, of a step; a default step is made first."""
         for name in {key.partition("__")[0] for key in params if "__" in key}:
-            if name in DEFAULTS and name not in params and getattr(self, name) == "default":
+            given = getattr(self, name) if name in DEFAULTS and name not in params else self
+            if given is None:
+                raise ValueError(f"The step {name!r} of Customer360 is off: first set_params({name}='default').")
+            if isinstance(given, str):
                 setattr(self, name, DEFAULTS[name]())
         return super().set_params(**params)
 
@@ -301,6 +304,8 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
     def _score(
         self, table: nw.DataFrame[Any], log: Any, show: Callable[[str], None], *, learn: bool
     ) -> nw.DataFrame[Any]:
+        if learn and len(table) == 0:
+            raise InvalidDataError(f"No customer has a purchase up to {self.as_of_}: there is nobody to score.")
         for name, add in TABLE_STEPS.items():
             if getattr(self, name) is None or name in self.skipped_:
                 continue

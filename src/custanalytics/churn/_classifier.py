@@ -19,6 +19,7 @@ from custanalytics import _frames, _jit
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics._params import NONE, Having, InstanceOf, OneOf, Rule, check_params, integer
 from custanalytics.churn import _training
+from custanalytics.exceptions import InvalidDataError
 
 _OWNER = "ChurnClassifier"
 
@@ -253,7 +254,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         else:
             folds = []
         if not folds or any(np.unique(y[train]).size < 2 for train, _ in folds):
-            raise ValueError(
+            raise InvalidDataError(
                 f"Too few labels to calibrate with cv={self.cv}: the classes {self.classes_.tolist()} have {per_class} "
                 f"{'rows' if groups is None else 'customers'} (n_samples={y.size}, n_features={X.shape[1]}), and each "
                 "fold must leave both classes to learn from. Pass more rows, a smaller cv, or calibration=None."

@@ -130,7 +130,7 @@ def check_two_classes(y: np.ndarray, owner: str) -> np.ndarray:
     if classes.size > 2:
         raise ValueError(f"Only binary classification is supported. The type of the target is {type_of_target(y)}.")
     if classes.size < 2:
-        raise ValueError(
+        raise InvalidDataError(
             f"{owner} needs two classes to learn from and the {y.size:,} usable labels hold one class: "
             f"{classes.tolist()}. Choose other cutoffs or another horizon, so that some customers churn and "
             "some stay; cutoffs whose label window is still open do not count."
