@@ -113,13 +113,21 @@ def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
 
 def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any]:
     """A column of zoned times as naive times on their own wall clock, or on that of `zone`; any other as it is."""
-    if series.dtype == nw.Unknown and getattr(series.to_native().dtype, "tz", None) is not None:
-        # Narwhals does not recognise zones of pandas whose name has an underscore, such as America/New_York.
+    if series.dtype == nw.Unknown and _hidden_zone(series) is not None:
         native = series.to_native() if zone is None else series.to_native().dt.tz_convert(zone)
         return nw.from_native(native.dt.tz_localize(None), series_only=True)
     if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone is not None:
         return (series if zone is None else series.dt.convert_time_zone(zone)).dt.replace_time_zone(None)
     return series
+
+
+def zone_of(frame: nw.DataFrame[Any], column: str) -> str | None:
+    """The name of a column's time zone; None where it has none."""
+    dtype = frame.schema[column]
+    if isinstance(dtype, nw.Unknown):
+        zone = _hidden_zone(frame[column])
+        return None if zone is None else str(zone)
+    return getattr(dtype, "time_zone", None)
 
 
 def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarray, nw.Series[Any]]:
@@ -270,6 +278,11 @@ def give(frame: nw.DataFrame[Any], kind: str = "default") -> Any:
     if kind == "polars" and not frame.implementation.is_polars():
         return frame.to_polars()
     return frame.to_native()
+
+
+def _hidden_zone(series: nw.Series[Any]) -> Any:
+    """The zone of pandas times that Narwhals does not recognise, for the underscore in America/New_York."""
+    return getattr(getattr(series.to_native(), "dtype", None), "tz", None)
 
 
 def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:

@@ -63,6 +63,20 @@ def test_every_event_is_on_exactly_one_side(hours, cut, horizon, time_unit):
         pd.testing.assert_frame_equal(pd.concat([train, test]).sort_index(), log)
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_a_cutoff_with_a_time_zone_is_put_on_the_clock_of_the_log(zone, to_frame):
+    zoned = small_log().assign(timestamp=lambda log: log["timestamp"].dt.tz_localize(zone))
+    log = to_frame(zoned)
+    midnight = pd.Timestamp("2024-01-31", tz=zone)
+    for cutoff in ("2024-01-31", midnight, midnight.tz_convert("UTC"), midnight.isoformat()):
+        train, test = temporal_split(log, cutoff, horizon=30)
+        assert rows(train) == [0]
+        assert rows(test) == [1, 2, 3]
+    end = pd.Timestamp("2024-03-03", tz=zone)
+    aware, naive = (rolling_cutoffs(log, horizon=10, n_cutoffs=2, end=each) for each in (end, "2024-03-03"))
+    assert aware.tolist() == naive.tolist()
+
+
 def test_a_cutoff_goes_with_the_day_before_as_as_of():
     log = load_cdnow()
     train, _ = temporal_split(log, "1997-10-01")

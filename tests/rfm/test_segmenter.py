@@ -91,6 +91,8 @@ def test_the_overlapping_ranges_of_public_scripts_are_refused() -> None:
         ({"a": ["5x"]}, "Cannot read the code '5x' of 'a'"),
         ({"a": [""]}, "Cannot read the code '' of 'a'"),
         ({"a": [55]}, "Cannot read the code 55 of 'a'"),
+        ({"a": 55}, "Cannot read the code 55 of 'a'"),
+        ({"a": None}, "Cannot read the code None of 'a'"),
         ({"a": ["[5-4]1"]}, r"The range \[5-4\] in the code '\[5-4\]1' of 'a' is empty"),
         ({"a": ["01", "**"]}, "The code '01' of 'a' lies outside the scores 1 to"),
         ({"a": ["**"], "b": ["111"]}, "A code of 'b' has 3 parts where 2 scores are needed"),

@@ -416,7 +416,13 @@ def test_as_of_is_learned_once() -> None:
     pd.testing.assert_frame_equal(summary.transform(later), summary.transform(log))
 
 
-@pytest.mark.parametrize("as_of", ["30/09/1997", "soon", "", pd.NaT, np.datetime64("NaT")])
+def test_as_of_in_the_short_form_of_iso_8601_is_a_day() -> None:
+    log = log_of((1, "2024-01-01", 1), (1, "2024-01-31 23:59", 1), (1, "2024-02-01", 9))
+    assert RFMSummary(as_of="20240131").fit(log).as_of_ == np.datetime64("2024-01-31")
+    assert RFMSummary(as_of="20240131").fit_transform(log).loc[0, "total_value"] == 2
+
+
+@pytest.mark.parametrize("as_of", ["30/09/1997", "20241301", "soon", "", pd.NaT, np.datetime64("NaT")])
 def test_as_of_that_names_no_time_is_refused(as_of: Any) -> None:
     with pytest.raises(ValueError, match=r"names no time\. Give the last observed period as an ISO date"):
         RFMSummary(as_of=as_of).fit(log_of((1, "2024-01-01", 1)))

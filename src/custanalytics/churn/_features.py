@@ -28,7 +28,7 @@ from custanalytics._columns import (
 )
 from custanalytics._instants import microseconds
 from custanalytics._params import NONE, POSITIVE, UNITS, InstanceOf, Rule, check_params, offenders
-from custanalytics.churn._history import grouped, history, positions, read_events, zone_of
+from custanalytics.churn._history import grouped, history, positions, read_events
 from custanalytics.churn._kernels import N_FIXED, N_PRODUCTS, walk_cutoffs
 from custanalytics.exceptions import InvalidDataError
 
@@ -284,7 +284,7 @@ class ChurnFeatures(_frames.FrameTransformer, BaseEstimator):
                 raise InvalidDataError(
                     offenders(bad, range(bad.size), phrase, "rows") + ". Drop them: table.dropna(subset=...)."
                 )
-        zone = zone_of(frame, CUTOFF)
+        zone = _frames.zone_of(frame, CUTOFF)
         if zone is not None and zone != log_zone:
             raise InvalidDataError(
                 f"The column 'cutoff' is on the clock of {zone} and the log on that of {log_zone or 'no time zone'}. "

@@ -43,16 +43,7 @@ class Events:
     @property
     def zone(self) -> str | None:
         """The time zone of the log's clock, if it names one."""
-        return zone_of(self.frame, TIMESTAMP)
-
-
-def zone_of(frame: nw.DataFrame[Any], column: str) -> str | None:
-    """The name of a column's time zone; None where it has none."""
-    dtype = frame.schema[column]
-    if isinstance(dtype, nw.Unknown):  # a zone that Narwhals does not recognise in pandas
-        zone = getattr(frame[column].to_native().dtype, "tz", None)
-        return None if zone is None else str(zone)
-    return getattr(dtype, "time_zone", None)
+        return _frames.zone_of(self.frame, TIMESTAMP)
 
 
 def read_events(log: Any, columns: Mapping[str, str] | None, owner: str) -> Events:

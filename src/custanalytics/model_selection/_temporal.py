@@ -80,8 +80,8 @@ def temporal_split(
     """
     check_value("horizon", horizon, (POSITIVE, NONE), "temporal_split")
     check_value("time_unit", time_unit, (UNITS,), "temporal_split")
-    start = instant(cutoff, "cutoff", "temporal_split")
-    frame, times = _timed(log, columns, "temporal_split")
+    frame, times, zone = _timed(log, columns, "temporal_split")
+    start = instant(cutoff, "cutoff", "temporal_split", zone)
     later = times >= start
     if horizon is not None:
         later &= times < start + microseconds(horizon, time_unit)
@@ -158,11 +158,11 @@ def rolling_cutoffs(
     }
     for name, (value, allowed) in rules.items():
         check_value(name, value, allowed, "rolling_cutoffs")
-    _, times = _timed(log, columns, "rolling_cutoffs")
+    _, times, zone = _timed(log, columns, "rolling_cutoffs")
     if times.size == 0:
         raise InvalidDataError("rolling_cutoffs needs a log with at least one event; it is empty.")
     last_day = int(times.max()) // DAY
-    stop = (last_day + 1) * DAY if end is None else instant(end, "end", "rolling_cutoffs")
+    stop = (last_day + 1) * DAY if end is None else instant(end, "end", "rolling_cutoffs", zone)
     spacing = microseconds(horizon if step is None else step, time_unit)
     cutoffs = stop - microseconds(lead + horizon, time_unit) - spacing * np.arange(n_cutoffs)[::-1]
     if cutoffs[0] <= times.min():
@@ -177,11 +177,11 @@ def rolling_cutoffs(
     return cutoffs.view("datetime64[us]")
 
 
-def _timed(log: Any, columns: Mapping[str, str] | None, owner: str) -> tuple[nw.DataFrame[Any], np.ndarray]:
-    # The log under the caller's own names, and its times.
+def _timed(log: Any, columns: Mapping[str, str] | None, owner: str) -> tuple[nw.DataFrame[Any], np.ndarray, str | None]:
+    # The log under the caller's own names, its times and their zone.
     yours = {standard: name for name, standard in renaming(columns).items()}.get(TIMESTAMP, TIMESTAMP)
     frame = _frames.read(log, (yours,), owner, 'Name yours with columns={"timestamp": "..."}.')
-    return frame, known_times(frame, yours, owner)
+    return frame, known_times(frame, yours, owner), _frames.zone_of(frame, yours)
 
 
 def _show(time: int) -> str:

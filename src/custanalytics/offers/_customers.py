@@ -39,7 +39,7 @@ def positions(known: np.ndarray, frame: nw.DataFrame[Any], column: str, owner: s
         kinds = ("text", "no text") if text else ("no text", "text")
         raise InvalidDataError(
             f"The {column} column given to {owner} is {kinds[0]} (first: {values[0]!r}), but those of the fitted log "
-            f"are {kinds[1]} (first: {known[0]!r}). Convert one of them, for example with astype."
+            f"are {kinds[1]} (first: {known[:1].tolist()[0]!r}). Convert one of them, for example with astype."
         )
     ids = np.asarray(values)
     if known.dtype.kind in "iu" and ids.dtype.kind == known.dtype.kind:

@@ -207,7 +207,10 @@ def _code(cell: Iterable[int]) -> str:
 
 
 def _parse_all(segment: str, codes: Any) -> list[list[set[int]]]:
-    return [_parse(segment, code) for code in ([codes] if isinstance(codes, str) else codes)]
+    return [
+        _parse(segment, code)
+        for code in (codes if isinstance(codes, Iterable) and not isinstance(codes, str) else [codes])
+    ]
 
 
 def _parse(segment: str, code: Any) -> list[set[int]]:
