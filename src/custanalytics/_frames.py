@@ -88,6 +88,8 @@ def read_log(
 def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     """A numeric column as contiguous float64, missing as NaN: shape (n_rows,)."""
     series = frame[column]
+    if series.null_count() == len(series):  # of no certain type
+        return np.full(len(series), np.nan)
     if not (series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype == nw.Unknown):
         raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_repair_hint(column)}")
     try:
@@ -101,6 +103,8 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
 def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     """A date or datetime column as int64 microseconds on its own wall clock, missing as NO_TIME: shape (n_rows,)."""
     series = wall_clock(frame[column])
+    if series.null_count() == len(series):
+        return np.full(len(series), NO_TIME)
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
         raise InvalidDataError(
             f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_repair_hint(column)}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,17 @@ def test_columns_come_out_alike(to_frame: Maker) -> None:
     times = _frames.times(read)
     assert times[0] == times[3] == first
     assert times[2] == _frames.NO_TIME
+
+
+@pytest.mark.parametrize("n_rows", [0, 2])
+def test_a_column_of_nothing_is_missing_whatever_its_type(n_rows: int) -> None:
+    nothing = [None] * n_rows
+    frames: list[Any] = [pd.DataFrame({"timestamp": pd.Series(nothing, dtype=kind)}) for kind in ("object", "string")]
+    frames += [pl.DataFrame({"timestamp": nothing}), pa.table({"timestamp": pa.nulls(n_rows)})]
+    for native in frames:
+        read = _frames.read(native)
+        assert np.isnan(_frames.floats(read, "timestamp")).tolist() == [True] * n_rows
+        assert _frames.times(read).tolist() == [_frames.NO_TIME] * n_rows
 
 
 def test_extend_and_build_give_the_same_kind_back(to_frame: Maker) -> None:

@@ -270,6 +270,17 @@ SOUND = ["ann", "2024-05-01T10:00", 1.5, 2, "x"]
 MESSY_ROWS = st.lists(st.tuples(*(st.one_of(st.just(value), MESS) for value in SOUND)), min_size=1, max_size=20)
 
 
+def test_arrow_types_that_narwhals_does_not_know() -> None:
+    days = pa.array(["2024-01-01", "2024-01-02"], pa.string_view())
+    log = pa.table({"customer_id": ["a", "b"], "timestamp": days, "amount": [1.0, 2.0], "quantity": pa.nulls(2)})
+    clean = TransactionValidator(as_of=AS_OF).fit_transform(log)
+    assert clean["timestamp"].to_pylist() == [datetime(2024, 1, 1), datetime(2024, 1, 2)]
+    validator = TransactionValidator(as_of=AS_OF)
+    with pytest.warns(DataQualityWarning, match="All 2 rows are quarantined"):
+        validator.fit_transform(log.set_column(1, "timestamp", pa.nulls(2)))
+    assert validator.quarantine_["reasons"].to_pylist() == ["missing_timestamp"] * 2
+
+
 @pytest.mark.filterwarnings("ignore:All [0-9,]+ rows are quarantined")
 @given(rows=MESSY_ROWS, seed=st.integers(0, 2**32 - 1))
 def test_any_mess_ends_in_clean_rows_and_reasons(rows: list[tuple[Any, ...]], seed: int) -> None:
