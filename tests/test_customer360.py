@@ -213,11 +213,15 @@ def test_a_log_without_purchases_is_refused(log: pd.DataFrame) -> None:
         quick().fit(log.assign(amount=-1.0))
 
 
-def test_nobody_to_score_gives_an_empty_table(fitted: Customer360, log: pd.DataFrame) -> None:
+def test_nobody_to_score_gives_an_empty_table(fitted: Customer360, log: pd.DataFrame, tmp_path: Path) -> None:
     for nobody in (log.iloc[:0], log.assign(timestamp=log["timestamp"] + pd.Timedelta(days=999))):
         table = fitted.transform(nobody)
         assert len(table) == 0
         assert list(table.columns) == fitted.get_feature_names_out().tolist()
+        with pytest.raises(InvalidDataError, match="nothing to report"):
+            fitted.report(tmp_path / "page.html", table)
+    page = fitted.report(tmp_path / "page.html", fitted.table_[["customer_id", "segment"]])
+    assert "<h2>Segments</h2>" not in page.read_text(encoding="utf-8")
 
 
 def test_segments_need_scores_that_fit_their_rules(log: pd.DataFrame) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, UNIT_NAMES, T
 from custanalytics._params import require_extra
+from custanalytics.exceptions import InvalidDataError
 from custanalytics.plotting import AliveDisplay, RFMDisplay, SegmentDisplay, TierDisplay
 
 STYLE = """
@@ -52,6 +53,8 @@ TOP_COLUMNS = (
 
 def page(c360: Any, table: nw.DataFrame[Any]) -> str:
     """The whole page as text."""
+    if len(table) == 0:
+        raise InvalidDataError("The table has no customers, so there is nothing to report.")
     parts = [
         f"<h1>Customers as of {escape(str(c360.as_of_))}</h1>",
         '<p class="note">Made by custanalytics. Amounts are in the currency of the log.</p>',
@@ -84,11 +87,10 @@ def card(c360: Any) -> str:
 def sections(c360: Any, table: nw.DataFrame[Any]) -> Iterator[tuple[str, list[str]]]:
     """Titles and contents, in the order in which a manager asks."""
     have = set(table.columns)
-    worth = bool(column(table, "total_value").sum() > 0)
-    if "segment" in have:
-        value = "total_value" if worth else None
-        drawn = [picture(SegmentDisplay.from_table(table.to_native(), value=value))] if len(table) else []
-        yield "Segments", [*drawn, html_table(segment_rows(table))]
+    worth = "total_value" in have and bool(column(table, "total_value").sum() > 0)
+    if {"segment", "total_value"} <= have:
+        drawn = SegmentDisplay.from_table(table.to_native(), value="total_value" if worth else None)
+        yield "Segments", [picture(drawn), html_table(segment_rows(table))]
     if {"r_score", "f_score"} <= have:
         yield "Recency and frequency", [picture(RFMDisplay.from_table(table.to_native()))]
     if hasattr(c360, "tiers_"):
