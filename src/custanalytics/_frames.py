@@ -293,7 +293,8 @@ def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, n
     values = uniques.to_list()
     all_text = all(isinstance(value, str) for value in values)
     try:
-        order = np.argsort(np.array(values, np.dtypes.StringDType() if all_text else object), kind="stable")
+        keys = np.array(values, np.dtypes.StringDType()) if all_text else np.fromiter(values, object)
+        order = np.argsort(keys, kind="stable")
     except TypeError as error:
         raise InvalidDataError(
             f"The ids in {uniques.name!r} are of several types that have no common order. "

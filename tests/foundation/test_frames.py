@@ -48,6 +48,13 @@ def test_a_column_of_nothing_is_missing_whatever_its_type(n_rows: int) -> None:
         assert _frames.times(read).tolist() == [_frames.NO_TIME] * n_rows
 
 
+def test_pairs_are_ids_too() -> None:
+    pairs = [("b", 1), ("a", 2), ("b", 1), None]
+    codes, ids = _frames.codes(_frames.read(pd.DataFrame({"customer_id": pairs})))
+    assert codes.tolist() == [1, 0, 1, -1]
+    assert ids.to_list() == [("a", 2), ("b", 1)]
+
+
 def test_extend_and_build_give_the_same_kind_back(to_frame: Maker) -> None:
     native = to_frame(frame())
     read = _frames.read(native)
