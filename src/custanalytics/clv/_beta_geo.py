@@ -135,6 +135,10 @@ class BetaGeoModel(PurchaseModel):
         result = stayed * np.exp(ways + powers) + left
         return result if result.ndim else float(result)
 
+    def _memory(self) -> float:
+        r, alpha, a, b = (self.params_[name] for name in self._names)
+        return alpha / max(1.0, a, r * a / (a + b))
+
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         rate = sample.mean(0) if sample.columns[0].any() else 1e-3
         # r, how much faster active customers buy than the average, a, b

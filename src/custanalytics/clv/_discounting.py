@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, expm1, log, log1p, sqrt
+from math import ceil, expm1, inf, log, log1p, sqrt
 
 import numpy as np
 
@@ -20,11 +20,11 @@ def force_of_discount(discount_rate: float, time_unit: str) -> float:
 def discounting(horizon: float, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:
     """Times t_k and weights w_k with sum of w_k E[X(t_k)] = integral over (0, horizon] of exp(-rate t) dE[X(t)].
 
-    By parts, that is exp(-rate H) E[X(H)] + rate * integral of exp(-rate t) E[X(t)] dt. E[X(t)] bends on the scale
-    of alpha + T, which is never below `memory`: Gauss and Legendre's rule is taken in log(1 + t / scale), with
+    By parts, that is exp(-rate H) E[X(H)] + rate * integral of exp(-rate t) E[X(t)] dt. E[X(t)] bends on a
+    scale that is never below `memory`: Gauss and Legendre's rule is taken in log(1 + t / scale), with
     enough nodes for 1e-10.
     """
-    if rate == 0.0 or horizon == 0.0:
+    if rate == 0.0 or horizon == 0.0 or FADED / rate == inf:
         return np.array([horizon]), np.ones(1)
     end = min(horizon, FADED / rate)
     scale = min(0.03, 3.0 * memory / end)  # as a share of the end

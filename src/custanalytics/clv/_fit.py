@@ -13,6 +13,7 @@ from custanalytics.clv._kernels import group_rows
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 BOX = float(np.log(1e10))  # scaled parameters are looked for between 1e-10 and 1e10
+BOUNDARY = BOX - 7.0  # a scaled parameter beyond 1e7 or below 1e-7 stands for a limit
 LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
@@ -163,7 +164,9 @@ def minimise(
         if moved is not None:
             logs, value, gradient = moved
         if gain <= tol or moved is None or n_iter >= max_iter:
-            return Optimum(logs, value, gain, hessian, n_iter, gain <= tol)
+            # Towards the box the objective is flat up to rounding: no step improves it, and there is nothing to gain.
+            stalled = (moved is None or n_iter >= max_iter) and bool((np.abs(logs) >= BOUNDARY).any())
+            return Optimum(logs, value, gain, hessian, n_iter, gain <= tol or stalled)
         fresh = False
         if gain > FAST * before:
             hessian = None
@@ -246,7 +249,7 @@ def undetermined(optimum: Optimum) -> np.ndarray:
     """Which log-parameters lie at the box, or along a direction in which the objective is flat."""
     values, vectors = np.linalg.eigh(optimum.hessian)
     along_flat = (np.abs(vectors[:, values < FLAT]) > 0.1).any(axis=1)
-    return along_flat | (np.abs(optimum.logs) >= BOX)
+    return along_flat | (np.abs(optimum.logs) >= BOUNDARY)
 
 
 def covariance(optimum: Optimum, theta: np.ndarray) -> np.ndarray:

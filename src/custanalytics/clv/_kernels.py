@@ -9,6 +9,7 @@ import numpy as np
 from custanalytics._jit import kernel
 
 TRIAL = 1 << 15  # rows after which grouping may be given up
+MOST = 10_000_000  # repeat purchases: sums of the models run over 0, ..., frequency
 
 
 @kernel
@@ -64,7 +65,7 @@ def count_impossible(start, stop, x, t_x, T):
     bad = 0
     for i in range(start, stop):
         # written so that NaN and infinity fail, too
-        fine = x[i] >= 0.0 and x[i] < inf and x[i] == floor(x[i]) and t_x[i] >= 0.0
+        fine = x[i] >= 0.0 and x[i] <= MOST and x[i] == floor(x[i]) and t_x[i] >= 0.0
         fine = fine and t_x[i] <= T[i] and T[i] < inf and (x[i] > 0.0 or t_x[i] == 0.0)
         bad += 0 if fine else 1
     return bad

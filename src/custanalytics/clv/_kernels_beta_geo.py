@@ -96,10 +96,14 @@ def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; 1 without a repeat purchase."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
     for i in range(start, stop):
-        if x[i] > 0.0:
-            out[i] = 1.0 / (1.0 + exp(log_odds_of_dropout(x[i], t_x[i], T[i], r, alpha, a, b)))
-        else:
+        odds = log_odds_of_dropout(x[i], t_x[i], T[i], r, alpha, a, b) if x[i] > 0.0 else -1.0
+        if x[i] <= 0.0:
             out[i] = 1.0
+        elif odds > 0.0:  # from the side on which e^ cannot overflow; never 0, so that endless purchases stay endless
+            small = exp(-odds)
+            out[i] = max(small / (1.0 + small), 5e-324)
+        else:
+            out[i] = 1.0 / (1.0 + exp(odds))
 
 
 @kernel

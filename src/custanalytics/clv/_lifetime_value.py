@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -91,7 +92,7 @@ class LifetimeValue(BaseEstimator):
         "horizon": (Number(0),),
         "discount_rate": (Number(0, closed="left"),),
         "time_unit": (OneOf(tuple(DAYS_PER_UNIT)),),
-        "margin": (Number(),),
+        "margin": (Number(closed="neither"),),
     }
 
     def __init__(
@@ -135,8 +136,8 @@ class LifetimeValue(BaseEstimator):
         check_params(self, self._rules)
         purchases = BetaGeoModel() if self.purchases is None else clone(self.purchases)
         self.purchases_ = purchases.fit(table, sample_weight=sample_weight)
-        if isinstance(self.spend, int | float):
-            self.spend_: Any = self.spend
+        if isinstance(self.spend, Real):
+            self.spend_: Any = float(self.spend)
         else:
             spend = GammaGammaModel() if self.spend is None else clone(self.spend)
             self.spend_ = spend.fit(table, sample_weight=sample_weight)
@@ -166,9 +167,10 @@ class LifetimeValue(BaseEstimator):
         check_params(self, self._rules)
         purchases, spend = self._models()
         count = self._discounted(purchases, table)
-        worth = float(spend) if isinstance(spend, int | float) else spend.predict_spend(table)
-        with np.errstate(invalid="ignore"):  # no purchases at all are worth nothing, even at infinite spend
-            return np.where(count > 0, count * worth * float(self.margin), 0.0)
+        worth = float(spend) if isinstance(spend, Real) else spend.predict_spend(table)
+        nothing = (count == 0) | (worth == 0) | (self.margin == 0)
+        with np.errstate(invalid="ignore"):  # nothing is worth nothing, even where another factor is infinite
+            return np.where(nothing, 0.0, count * worth * float(self.margin))
 
     def _models(self) -> tuple[Any, Any]:
         if hasattr(self, "purchases_"):
@@ -188,5 +190,5 @@ class LifetimeValue(BaseEstimator):
         return sum(weight * purchases.predict_purchases(table, time) for time, weight in pairs)
 
     def __sklearn_is_fitted__(self) -> bool:
-        given = [model for model in (self.purchases, self.spend) if not isinstance(model, int | float)]
+        given = [model for model in (self.purchases, self.spend) if not isinstance(model, Real)]
         return hasattr(self, "purchases_") or all(hasattr(model, "params_") for model in given)

@@ -110,8 +110,13 @@ class ParetoNBDModel(PurchaseModel):
     _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_pareto_nbd.purchases_loop)
 
+    def _memory(self) -> float:
+        alpha, s, beta = (self.params_[name] for name in ("alpha", "s", "beta"))
+        return min(alpha, beta / max(1.0, s))
+
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         rate = sample.mean(0) if sample.columns[0].any() else 1e-3
         # r, how much faster active customers buy than the average, s, beta
         shapes = ((0.5, 2.0, 0.5, 0.5), (2.0, 1.3, 0.3, 2.0), (0.2, 4.0, 1.0, 0.3), (5.0, 1.0, 0.1, 2.0))
-        return np.array([(r, r / (rate * faster), s, beta) for r, faster, s, beta in shapes])
+        at_once = ((1.0, 2.0, 0.1, 1e-6), (2.0, 1.3, 0.1, 1e-3))  # a share of the customers leaves at once
+        return np.array([(r, r / (rate * faster), s, beta) for r, faster, s, beta in (*shapes, *at_once)])

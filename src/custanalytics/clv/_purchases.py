@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames, _jit
 from custanalytics._columns import FREQUENCY, RECENCY, T
-from custanalytics._params import Number, check_value
+from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
 from custanalytics.clv._discounting import discounting
-from custanalytics.clv._kernels import count_impossible
+from custanalytics.clv._kernels import MOST, count_impossible
 
 
 class PurchaseModel(LikelihoodModel):
@@ -81,11 +81,10 @@ class PurchaseModel(LikelihoodModel):
         ndarray of shape (n_customers,)
             Discounted expected purchases.
         """
-        for name, value in (("horizon", horizon), ("rate", rate)):
-            check_value(name, value, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
+        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
+        check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
         check_is_fitted(self, "params_")
-        times = [value for name, value in self.params_.items() if self._unit_powers.get(name) == 1]
-        return self._weighted_purchases(table, *discounting(float(horizon), float(rate), min(times)))
+        return self._weighted_purchases(table, *discounting(float(horizon), float(rate), self._memory()))
 
     def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
         """Expected repeat purchases of a new customer, from the first purchase on.
@@ -107,6 +106,10 @@ class PurchaseModel(LikelihoodModel):
         for at, time in enumerate(times.ravel()):
             _jit.run(self._purchases_loop, 1, zeros, zeros, theta, one * time, one, out=(result[at:],))
         return result.reshape(times.shape) if times.ndim else float(result[0])
+
+    def _memory(self) -> float:
+        """The shortest time, in `time_unit`, on which expected purchases bend: how finely discounting must look."""
+        return min(value for name, value in self.params_.items() if self._unit_powers.get(name) == 1)
 
     def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
         theta = self._theta()
@@ -138,6 +141,7 @@ class PurchaseModel(LikelihoodModel):
         for name, values in zip(self._columns, (x, t_x, age), strict=True):
             refuse(frame, ~np.isfinite(values), f"have a missing or infinite {name}", "Drop or repair them.")
             refuse(frame, values < 0, f"have a negative {name}", "Summarise the log anew.")
+        refuse(frame, x > MOST, f"have a {FREQUENCY} above {MOST:,}", "Is it an id or an amount?")
         refuse(frame, x != np.rint(x), f"have a {FREQUENCY} that is no whole number", "It counts repeat periods.")
         refuse(frame, t_x > age, f"have {RECENCY} > {T}", "Was `as_of` earlier than the last event?")
         refuse(

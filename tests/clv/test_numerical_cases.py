@@ -1,0 +1,119 @@
+"""Every numerical fault ever found keeps its case; expected values by mpmath from the formulas of the papers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue, ParetoNBDModel
+from custanalytics.exceptions import FitWarning, InvalidDataError
+
+
+def customer(x: float, t_x: float, T: float) -> dict[str, list[float]]:
+    return {"frequency": [x], "recency": [t_x], "T": [T]}
+
+
+def pareto(*theta: float) -> ParetoNBDModel:
+    return ParetoNBDModel.from_params(**dict(zip(("r", "alpha", "s", "beta"), theta, strict=True)))
+
+
+def bg(*theta: float) -> BetaGeoModel:
+    return BetaGeoModel.from_params(**dict(zip(("r", "alpha", "a", "b"), theta, strict=True)))
+
+
+def test_pareto_nbd_finds_the_maximum_where_a_share_leaves_at_once() -> None:
+    table = {"frequency": [5, 0, 0, 0, 0], "recency": [39.285714, 0, 0, 0, 0], "T": [40.0] * 5}
+    with pytest.warns(FitWarning, match="do not determine"):
+        model = ParetoNBDModel().fit(table)
+    assert model.log_likelihood_ == pytest.approx(-18.05997, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "who", "horizon", "rate", "expected"),
+    [
+        (pareto(1000, 30.050682063877495, 1000, 30.050682063877495), (0, 0, 0), np.inf, 0.05, 0.999496217),
+        (
+            pareto(30.75421171176919, 6.718997613358972, 47.08949249667341, 5.965811052946664),
+            (1, 2.506524225219473, 2.506524225219473),
+            244.74626837639985,
+            0.0018,
+            0.63250613,
+        ),
+        (
+            bg(7.431431993200714, 253.98609144649896, 552.5485245383875, 9.983293955374112),
+            (400, 6.910021491116146, 6.910021491116146),
+            np.inf,
+            0.0018,
+            0.7400264,
+        ),
+        (
+            bg(7.057915186019654, 17.01124302498666, 18.809518115495507, 0.5532208090735146),
+            (100, 0.1120270308285624, 0.1120270308285624),
+            2232.373434424791,
+            0.0018,
+            5.57857083,
+        ),
+    ],
+)
+def test_discounting_follows_fast_dropout(
+    model: Any, who: tuple[float, float, float], horizon: float, rate: float, expected: float
+) -> None:
+    # The expected values are known to the digits printed.
+    assert model.predict_discounted_purchases(customer(*who), horizon, rate)[0] == pytest.approx(expected, rel=1e-7)
+
+
+def test_bg_nbd_alive_does_not_overflow() -> None:
+    model = bg(0.5, 1, 0.6, 2)
+    gone = customer(400, 1, 40)
+    assert 0 < model.predict_alive(gone)[0] < 1e-300
+    assert model.predict_purchases(gone, np.inf)[0] == np.inf
+    assert model.predict_purchases(gone, 10)[0] < 1e-300
+
+
+def test_nothing_is_worth_nothing_even_where_another_factor_is_infinite() -> None:
+    table = {**customer(1, 2, 30), "monetary_value": [3.0]}
+    endless = GammaGammaModel.from_params(p=0.2, q=0.5, v=15)
+    with pytest.warns(FitWarning, match="infinite"):
+        assert LifetimeValue(purchases=bg(0.5, 1, 0.6, 2), spend=endless, margin=0).predict(table) == [0]
+    forever = LifetimeValue(purchases=bg(0.5, 1, 0.6, 2), spend=0, horizon=np.inf, discount_rate=0)
+    assert forever.predict(table) == [0]
+    with pytest.raises(ValueError, match="The 'margin' parameter"):
+        LifetimeValue(purchases=bg(0.5, 1, 0.6, 2), spend=1, margin=np.inf).predict(table)
+
+
+@pytest.mark.parametrize("means", [[20.0], [20.0, 20.0, 20.0]])
+def test_gamma_gamma_without_spread_is_a_limit_and_no_failure(means: list[float]) -> None:
+    with pytest.warns(FitWarning, match="do not determine p, q"):
+        model = GammaGammaModel().fit({"frequency": [1] * len(means), "monetary_value": means})
+    assert model.converged_
+    assert model.predict_spend({"frequency": [1], "monetary_value": [20.0]})[0] == pytest.approx(20, rel=1e-6)
+
+
+def test_gamma_gamma_finds_the_maximum_at_large_q() -> None:
+    table = {"frequency": [1328, 7, 11, 2], "monetary_value": [33.475, 9.819, 21.492, 14.271]}
+    with pytest.warns(FitWarning, match="do not determine"):
+        assert GammaGammaModel().fit(table).log_likelihood_ > -13.1
+
+
+@pytest.mark.parametrize("spend", [np.float32(20), np.int64(20), 20])
+def test_spend_may_be_any_real_number(spend: Any) -> None:
+    table = {"frequency": [1, 2, 0, 3], "recency": [5.0, 6, 0, 9], "T": [10.0, 20, 10, 12]}
+    model = bg(0.5, 1, 0.6, 2)
+    found = LifetimeValue(purchases=model, spend=spend).predict(table)
+    np.testing.assert_array_equal(found, LifetimeValue(purchases=model, spend=20.0).predict(table))
+
+
+def test_rates_at_the_ends_of_their_range() -> None:
+    model = bg(0.243, 4.414, 0.793, 2.426)
+    with pytest.raises(ValueError, match="The 'rate' parameter"):
+        model.predict_discounted_purchases(customer(1, 2, 3), 10, np.inf)
+    assert model.predict_discounted_purchases(customer(1, 2, 3), np.inf, 5e-324)[0] == np.inf
+
+
+@pytest.mark.parametrize("model", [BetaGeoModel(), ParetoNBDModel()])
+def test_an_absurd_frequency_is_refused(model: Any) -> None:
+    table = {"frequency": [1, 1e12], "recency": [5.0, 6], "T": [10.0, 20]}
+    with pytest.raises(InvalidDataError, match=r"1 of 2 rows have a frequency above 10,000,000"):
+        model.fit(table)
