@@ -117,3 +117,10 @@ def test_an_absurd_frequency_is_refused(model: Any) -> None:
     table = {"frequency": [1, 1e12], "recency": [5.0, 6], "T": [10.0, 20]}
     with pytest.raises(InvalidDataError, match=r"1 of 2 rows have a frequency above 10,000,000"):
         model.fit(table)
+
+
+def test_amounts_too_far_apart_for_double_precision_end_in_a_warning() -> None:
+    amounts = np.where(np.arange(50) % 2, 1e150, 1e-150)
+    with pytest.warns(FitWarning, match="GammaGammaModel stopped after"):
+        model = GammaGammaModel().fit({"frequency": np.full(50, 3), "monetary_value": amounts})
+    assert not model.converged_

@@ -18,7 +18,7 @@ LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
-SMALL = 1024  # distinct rows up to which every start is tried
+SMALL = 512  # distinct rows up to which every start is tried
 COARSE = 4096  # distinct rows of the first, coarse fit
 TINY = 1e-300
 
@@ -155,6 +155,8 @@ def minimise(
         n_iter += 1
         if hessian is None:
             hessian, fresh = curvature(objective, logs), True
+            if not np.isfinite(hessian).all():  # amounts or times too far apart for double precision
+                return Optimum(logs, value, np.inf, np.zeros_like(hessian), n_iter, False)
         before = gain
         step, gain = _newton_step(logs, gradient, hessian)
         if not fresh and (gain <= tol or gain > FAST * before):
