@@ -264,6 +264,8 @@ def covariance(optimum: Optimum, theta: np.ndarray) -> np.ndarray:
     result = np.zeros((theta.size, theta.size))
     if known.size:
         result[np.ix_(known, known)] = np.linalg.inv(optimum.hessian[np.ix_(known, known)])
-    result = 0.5 * (result + result.T) * np.outer(theta, theta)
+    with np.errstate(over="ignore", invalid="ignore"):  # huge parameters: a variance is then infinite
+        result = 0.5 * (result + result.T) * np.outer(theta, theta)
+    result[np.isnan(result)] = 0.0
     result[open_ended, open_ended] = np.inf
     return result
