@@ -48,7 +48,12 @@ def report(cases: list[Case], repeats: int) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     where = f"Python {platform.python_version()} on {platform.machine()}; {versions}."
     losses = "\n".join(f"- {line}" for line in lost) if lost else "None of the cases above."
-    lines = ["# Benchmarks", "", where, "Agreement of the results is asserted before anything is timed.", "", head]
+    note = (
+        "Agreement of the results is asserted before anything is timed. Seconds are medians of runs in turn within one "
+        "process; first call and peak memory are those of a new process, with compiled kernels on disk; "
+        "memory that making the data left to the process is not counted."
+    )
+    lines = ["# Benchmarks", "", where, note, "", head]
     lines += ["|---|---|---|---|---|---|---|", *rows, "", "## Cases that we lose", "", losses, ""]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 
 SMALL = 512  # distinct rows up to which every start is tried
 COARSE = 4096  # distinct rows of the first, coarse fit
 TINY = 1e-300
+ODD = np.int64(-7046029254386353131)  # 2^64 by the golden ratio, for hashes
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,22 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
             at = np.lexsort((weight, codes))
             codes, weight = codes[at], weight[at]
         sums = np.bincount(codes, weights=weight, minlength=rows.size)
-    order = np.lexsort(unique[::-1])
+    order = canonical_order(unique)
     return Sample(tuple(np.ascontiguousarray(column[order]) for column in unique), sums[order])
+
+
+def canonical_order(unique: tuple[np.ndarray, ...]) -> np.ndarray:
+    """An order of distinct rows that does not depend on the one they came in: by the first column, then by a hash."""
+    key = np.zeros(unique[0].size, np.int64)
+    for column in unique[1:]:
+        key = (key ^ column.view(np.int64)) * ODD
+        key ^= key >> 29
+    order = np.argsort(key)
+    first = unique[0][order]
+    small = bool(first.size) and first.min() >= 0 and first.max() < 1 << 15 and bool(np.all(first == np.rint(first)))
+    order = order[np.argsort(first.astype(np.int16) if small else first, kind="stable")]  # 16 bits: by counting
+    alike = (np.diff(unique[0][order]) == 0) & (np.diff(key[order]) == 0)
+    return np.lexsort(unique[::-1]) if alike.any() else order
 
 
 def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: bool = False) -> np.ndarray:
