@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -118,20 +118,25 @@ class Likelihood:
     loop: Callable[..., None]
     sample: Sample
     penalty: float
-    exact: bool = False  # whether the loop gives second derivatives
+    exact: bool = False  # whether the loop gives second derivatives: they cost little beside the value
+    last: dict[bytes, np.ndarray] = field(default_factory=dict)  # second derivatives where last evaluated
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = np.exp(logs)
-        result = total(self.loop, self.sample, theta)
+        theta, k = np.exp(logs), logs.size
+        result = total(self.loop, self.sample, theta, second=self.exact)
+        if self.exact:
+            upper = np.zeros((k, k))
+            upper[np.triu_indices(k)] = result[1 + k :]
+            self.last.clear()
+            self.last[logs.tobytes()] = 2.0 * self.penalty * np.eye(k) - (upper + np.triu(upper, 1).T)
         value = self.penalty * float(logs @ logs) - result[0]
-        return value, 2.0 * self.penalty * logs - result[1:] * theta
+        return value, 2.0 * self.penalty * logs - result[1 : 1 + k] * theta
 
     def hessian(self, logs: np.ndarray) -> np.ndarray:
         """Second derivatives from the loop: shape (n_params, n_params)."""
-        k = logs.size
-        upper = np.zeros((k, k))
-        upper[np.triu_indices(k)] = total(self.loop, self.sample, np.exp(logs), second=True)[1 + k :]
-        return 2.0 * self.penalty * np.eye(k) - (upper + np.triu(upper, 1).T)
+        if logs.tobytes() not in self.last:
+            self(logs)
+        return self.last[logs.tobytes()]
 
 
 def negative_log_likelihood(
@@ -185,7 +190,7 @@ def minimise(
             stalled = (moved is None or n_iter >= max_iter) and bool((np.abs(logs) >= BOUNDARY).any())
             return Optimum(logs, value, gain, hessian, n_iter, gain <= tol or stalled)
         fresh = False
-        if gain > FAST * before:
+        if gain > FAST * before or (isinstance(objective, Likelihood) and objective.exact):
             hessian = None
 
 
