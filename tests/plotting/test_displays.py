@@ -292,4 +292,5 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_matplotlib_is_imported_at_the_first_drawing() -> None:
     code = "import sys, custanalytics.plotting; assert not any(m.startswith('matplotlib') for m in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
