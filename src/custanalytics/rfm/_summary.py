@@ -12,12 +12,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
-from custanalytics._columns import AMOUNT, CUSTOMER_ID, LOG_REQUIRED, ORDER_ID, QUANTITY, SUMMARY_COLUMNS, TIMESTAMP
+from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, SUMMARY_COLUMNS
 from custanalytics._instants import last_microsecond
-from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, offenders, warn
+from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._clock import PERIODS, Clock
-from custanalytics.rfm._pieces import BadRowsError, Rows, summarise
+from custanalytics.rfm._pieces import BadRowsError, summarise
+from custanalytics.rfm._rows import log_rows, refuse_bad_rows, table_ids
 
 
 class RFMSummary(_frames.FrameTransformer, BaseEstimator):
@@ -147,7 +148,7 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         if times.size == 0:
             raise InvalidDataError("The log is empty: RFMSummary.fit needs at least one event.")
         if int(times.min()) == _frames.NO_TIME:
-            _refuse_bad_rows(frame, times=times)
+            refuse_bad_rows(frame, times=times)
         moment = int(times.max()) if self.as_of is None else last_microsecond(self.as_of)
         last_period, first_period = clock.index(moment), clock.index(int(times.min()))
         if last_period < first_period:
@@ -190,21 +191,21 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         check_is_fitted(self)
         frame = self._read(X)
         clock = Clock(self.period, self.time_unit)
-        rows, distinct = _rows(frame)
+        rows, distinct = log_rows(frame)
         last_period = clock.index(last_microsecond(self.as_of_))
         try:
             ids, table, only_returns = summarise(rows, clock, last_period)
         except BadRowsError:
-            _refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
+            refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
         if only_returns.size:
-            first = _ids(frame, only_returns[:5], distinct).to_list()
+            first = table_ids(frame, only_returns[:5], distinct).to_list()
             warn(
                 f"{only_returns.size:,} customers have returns but no purchase up to {self.as_of_} and are left out "
                 f"(first: {', '.join(map(str, first))}{', …' if only_returns.size > 5 else ''}). "
                 "Their purchases may lie before the start of the log.",
                 DataQualityWarning,
             )
-        return self._give(_frames.build(frame, {CUSTOMER_ID: _ids(frame, ids, distinct), **table}))
+        return self._give(_frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, distinct), **table}))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of the customer table.
@@ -223,61 +224,3 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
 
     def _read(self, X: Any) -> nw.DataFrame[Any]:
         return _frames.read_log(X, self.columns, LOG_REQUIRED, "RFMSummary")
-
-
-def _rows(frame: nw.DataFrame[Any]) -> tuple[Rows, nw.Series[Any] | None]:
-    """The arrays of a log, and the distinct ids where they had to be numbered."""
-    series = frame[CUSTOMER_ID]
-    distinct = None
-    if series.dtype.is_integer() and series.null_count() == 0:
-        ids = _frames.integers(series)
-        ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
-    else:
-        ids, distinct = _frames.codes(frame)
-    values = _frames.floats(frame, AMOUNT)
-    if QUANTITY in frame.columns:
-        returned = _frames.floats(frame, QUANTITY) < 0
-        values = np.where(returned, -np.abs(values), values + 0.0)
-    elif values.size and not values.all():
-        values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
-    return Rows(ids, _frames.times(frame), values, _orders(frame), distinct is not None), distinct
-
-
-def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
-    if ORDER_ID not in frame.columns:
-        return np.empty(0, np.int64)
-    series = frame[ORDER_ID]
-    if series.dtype.is_integer() and series.null_count() == 0:
-        return _frames.integers(series)
-    orders, _ = _frames.codes(frame, ORDER_ID)
-    return np.where(orders < 0, -1 - np.arange(orders.size), orders)  # no order id: an order of its own
-
-
-def _ids(frame: nw.DataFrame[Any], ids: np.ndarray, distinct: nw.Series[Any] | None) -> nw.Series[Any]:
-    dtype = frame[CUSTOMER_ID].dtype
-    if distinct is not None:
-        found = _frames.take(distinct, ids)
-        return found.cast(dtype) if dtype == nw.String else found
-    ids = ids.view(np.uint64) if dtype == nw.UInt64 else ids
-    return _frames.like(frame, CUSTOMER_ID, ids).cast(dtype)
-
-
-def _refuse_bad_rows(
-    frame: nw.DataFrame[Any],
-    *,
-    ids: np.ndarray | None = None,
-    times: np.ndarray | None = None,
-    values: np.ndarray | None = None,
-) -> None:
-    faults = []
-    if ids is not None:
-        faults.append((ids < 0, f"have no {CUSTOMER_ID}"))
-    if times is not None:
-        faults.append((times == _frames.NO_TIME, f"have no {TIMESTAMP}"))
-    if values is not None:
-        faults.append((~np.isfinite(values), f"have no finite {AMOUNT}"))
-    found = [offenders(bad, range(bad.size), phrase, "rows") for bad, phrase in faults if bad.any()]
-    raise InvalidDataError(
-        "; ".join(found)
-        + ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
-    )

@@ -1,0 +1,74 @@
+"""The rows of a log as the arrays that the summary's kernels take, and their ids on the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from custanalytics import _frames
+from custanalytics._columns import AMOUNT, CUSTOMER_ID, ORDER_ID, QUANTITY, TIMESTAMP
+from custanalytics._params import offenders
+from custanalytics.exceptions import InvalidDataError
+from custanalytics.rfm._pieces import Rows
+
+
+def log_rows(frame: nw.DataFrame[Any]) -> tuple[Rows, nw.Series[Any] | None]:
+    """The arrays of a log, and the distinct ids where they had to be numbered."""
+    series = frame[CUSTOMER_ID]
+    distinct = None
+    if series.dtype.is_integer() and series.null_count() == 0:
+        ids = _frames.integers(series)
+        ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
+    else:
+        ids, distinct = _frames.codes(frame)
+    values = _frames.floats(frame, AMOUNT)
+    if QUANTITY in frame.columns:
+        returned = _frames.floats(frame, QUANTITY) < 0
+        values = np.where(returned, -np.abs(values), values + 0.0)
+    elif values.size and not values.all():
+        values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
+    return Rows(ids, _frames.times(frame), values, _orders(frame), distinct is not None), distinct
+
+
+def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
+    if ORDER_ID not in frame.columns:
+        return np.empty(0, np.int64)
+    series = frame[ORDER_ID]
+    if series.dtype.is_integer() and series.null_count() == 0:
+        return _frames.integers(series)
+    orders, _ = _frames.codes(frame, ORDER_ID)
+    return np.where(orders < 0, -1 - np.arange(orders.size), orders)  # no order id: an order of its own
+
+
+def table_ids(frame: nw.DataFrame[Any], ids: np.ndarray, distinct: nw.Series[Any] | None) -> nw.Series[Any]:
+    """The ids of the customer table in the type of the log: numbered ones are looked up in `distinct`."""
+    dtype = frame[CUSTOMER_ID].dtype
+    if distinct is not None:
+        found = _frames.take(distinct, ids)
+        return found.cast(dtype) if dtype == nw.String else found
+    ids = ids.view(np.uint64) if dtype == nw.UInt64 else ids
+    return _frames.like(frame, CUSTOMER_ID, ids).cast(dtype)
+
+
+def refuse_bad_rows(
+    frame: nw.DataFrame[Any],
+    *,
+    ids: np.ndarray | None = None,
+    times: np.ndarray | None = None,
+    values: np.ndarray | None = None,
+) -> None:
+    """Raise an InvalidDataError that words each kind of row without id, time or finite amount."""
+    faults = []
+    if ids is not None:
+        faults.append((ids < 0, f"have no {CUSTOMER_ID}"))
+    if times is not None:
+        faults.append((times == _frames.NO_TIME, f"have no {TIMESTAMP}"))
+    if values is not None:
+        faults.append((~np.isfinite(values), f"have no finite {AMOUNT}"))
+    found = [offenders(bad, range(bad.size), phrase, "rows") for bad, phrase in faults if bad.any()]
+    raise InvalidDataError(
+        "; ".join(found)
+        + ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
+    )
