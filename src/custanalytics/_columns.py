@@ -30,6 +30,13 @@ FIRST_SEEN = "first_seen"
 LAST_SEEN = "last_seen"
 CUTOFF = "cutoff"
 
+# Predictions, as columns of the customer table.
+P_ALIVE = "p_alive"
+EXPECTED_PURCHASES = "expected_purchases"
+DISCOUNTED_PURCHASES = "discounted_purchases"
+EXPECTED_SPEND = "expected_spend"  # per purchase, in the currency of the log
+LIFETIME_VALUE = "lifetime_value"
+
 SUMMARY_COLUMNS = (
     CUSTOMER_ID,
     FREQUENCY,

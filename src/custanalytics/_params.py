@@ -137,9 +137,14 @@ def check_columns(found: Sequence[str], needed: Sequence[str], owner: str, hint:
 def offenders(bad: np.ndarray, ids: Any, verb_phrase: str, what: str = "customers") -> str:
     """Word how many rows break a rule and which come first: '12 of 4,000 customers have … (first: 17, 42, …)'."""
     rows = np.flatnonzero(bad)
-    first = ", ".join(str(ids[int(row)]) for row in rows[:5])
-    more = ", …" if rows.size > 5 else ""
-    return f"{rows.size:,} of {len(bad):,} {what} {verb_phrase} (first: {first}{more})"
+    return offence(rows.size, len(bad), [ids[int(row)] for row in rows[:5]], verb_phrase, what)
+
+
+def offence(n_bad: int, n: int, first: Sequence[Any], verb_phrase: str, what: str = "customers") -> str:
+    """Word what `offenders` words, from the number of offending rows and the ids of the first of them, if known."""
+    text = f"{n_bad:,} of {n:,} {what} {verb_phrase}"
+    names = ", ".join(str(each) for each in first)
+    return f"{text} (first: {names}{', …' if n_bad > len(first) else ''})" if first else text
 
 
 def warn(message: str, category: type[Warning]) -> None:
