@@ -128,3 +128,44 @@ def test_log_add_at_infinity() -> None:
     assert _special.log_add(inf, 2.0) == inf
     assert _special.log_add(inf, inf) == inf
     assert _special.log_add(1e308, 1e308) == 1e308
+
+
+LANE_EDGES = [0.0, 5e-324, 1e-300, 1e-17, 1e-8, 0.4142135623730949, 0.41421356237309515, 1.0, 1e15, 1e17, 1e300]
+
+
+def check_log1p_lane(u: float) -> None:
+    truth = mp.log1p(mp.mpf(u))
+    assert abs(_special.log1p_lane(u) - truth) <= 4 * EPS * truth
+
+
+def check_exp_lane(v: float) -> None:
+    truth = mp.exp(mp.mpf(v))
+    assert abs(_special.exp_lane(v) - truth) <= max(4 * EPS * truth, mp.mpf("5e-324"))
+
+
+@pytest.mark.parametrize("u", LANE_EDGES)
+def test_lane_functions_at_chosen_points(u: float) -> None:
+    check_log1p_lane(u)
+    check_exp_lane(-u)
+    check_exp_lane(-700.0 * u)
+
+
+@given(u=positive)
+def test_log1p_lane(u: float) -> None:
+    check_log1p_lane(u)
+
+
+@given(v=st.floats(0.0, 745.0))
+def test_exp_lane(v: float) -> None:
+    check_exp_lane(-v)
+
+
+@given(y=st.floats(1e-307, 1e307))
+def test_log_lane(y: float) -> None:
+    truth = mp.log(mp.mpf(y))
+    assert abs(_special.log_lane(y) - truth) <= 2 * EPS * (abs(truth) + 1)
+
+
+def test_lane_functions_at_infinity() -> None:
+    assert _special.exp_lane(-math.inf) == 0.0
+    assert _special.log1p_lane(math.inf) == pytest.approx(300 * math.log(10))
