@@ -76,13 +76,26 @@ def read_log(
 ) -> nw.DataFrame[Any]:
     """Wrap an event log and rename its columns to the standard ones."""
     frame = read(data, owner=owner)
+    names = standard_names(frame.columns, columns, needed, owner)
+    if list(names) != list(frame.columns):
+        frame = frame.drop([name for name in frame.columns if name not in names])
+    return frame.rename({yours: name for yours, name in names.items() if yours != name})
+
+
+def standard_names(
+    found: Sequence[str], columns: Mapping[str, str] | None, needed: Sequence[str], owner: str
+) -> dict[str, str]:
+    """The columns of a log that are kept, each with its standard name; raises where a needed one is missing."""
     names = renaming(columns)
-    check_columns(frame.columns, list(names), owner)
-    clash = [name for yours, name in names.items() if name in frame.columns and name not in names and name != yours]
-    frame = frame.drop(clash).rename({yours: name for yours, name in names.items() if yours != name})
+    check_columns(found, list(names), owner)
+    standard = {
+        name: names.get(name, name)
+        for name in found
+        if name in names or name not in names.values()  # what has the name of another column that you gave is left out
+    }
     hint = 'Name yours with columns={"customer_id": "...", "timestamp": "...", "amount": "..."}.'
-    check_columns(frame.columns, needed, owner, hint)
-    return frame
+    check_columns(list(standard.values()), needed, owner, hint)
+    return standard
 
 
 def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
