@@ -14,6 +14,7 @@ _HOME = {
     "ChurnClassifier": "churn",
     "ChurnFeatures": "churn",
     "Customer360": "customer360",
+    "ConsentLedger": "validation",
     "CustomerClusterer": "segmentation",
     "GammaGammaModel": "clv",
     "LifetimeValue": "clv",
@@ -25,7 +26,9 @@ _HOME = {
     "RuleTable": "rfm",
     "TransactionValidator": "validation",
     "ValueTiers": "segmentation",
+    "apply_merge_map": "validation",
     "churn_labels": "churn",
+    "pseudonymize": "validation",
 }
 _MODULES = (
     "churn",

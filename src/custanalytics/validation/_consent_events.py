@@ -1,0 +1,133 @@
+"""Read the events and the parameters of a consent ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from custanalytics import _frames
+from custanalytics._columns import CUSTOMER_ID, TIMESTAMP
+from custanalytics._params import check_columns, offenders
+from custanalytics.exceptions import InvalidDataError
+from custanalytics.validation._consent_state import FOREVER, Events
+from custanalytics.validation._consent_words import (
+    GRANTED,
+    LAPSED,
+    MEANINGS,
+    OWNER,
+    PENDING,
+    UNNAMED,
+    names_of,
+    statuses_of,
+)
+from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, STATUS
+from custanalytics.validation._values import distinct, is_missing, plain
+
+REGIMES = ("opt_in", "opt_out")
+
+
+def read_events(
+    frame: nw.DataFrame[Any], statuses: Mapping[Any, str] | None, zone: str | None
+) -> tuple[list[Any], Events, tuple[list[str], list[str]]]:
+    """The distinct ids, the events, and the names of channels and purposes."""
+    codes, ids = distinct(frame[CUSTOMER_ID])
+    times = _frames.times(frame, TIMESTAMP)
+    _refuse(codes < 0, frame, "have no customer_id", "Find the customer, or leave the event out on purpose.")
+    remedy = "An opt-out whose date nobody knows belongs in do_not_contact=[...]."
+    _refuse(times == _frames.NO_TIME, frame, "have no timestamp", remedy)
+    meanings = statuses_of(frame[STATUS], statuses)
+    expires = np.full(len(frame), FOREVER)
+    if EXPIRES in frame.columns:
+        clock = _frames.like(frame, EXPIRES, _frames.wall_clock(frame[EXPIRES], zone))
+        found = _frames.times(clock.to_frame(), EXPIRES)
+        expires = np.where(found == _frames.NO_TIME, FOREVER, found)
+    named = []
+    for column in (CHANNEL, PURPOSE):
+        found, names = names_of(frame[column] if column in frame.columns else None, len(frame))
+        unnamed = found == UNNAMED
+        granted = unnamed & (meanings == MEANINGS.index(GRANTED))
+        _refuse(granted, frame, f"grant consent without naming a {column}", "Write '*' where it holds for every one.")
+        named.append((np.where(unnamed, -1, found), names))
+    # A grant that has run out is one that expires at that moment, and it ends the grants before it.
+    lapsed = meanings == MEANINGS.index(LAPSED)
+    expires = np.where(lapsed, times, expires)
+    meanings = np.where(lapsed, MEANINGS.index(GRANTED), meanings)
+    kept = meanings != MEANINGS.index(PENDING)
+    columns = (codes, named[0][0], named[1][0], meanings, times, expires)
+    return ids, Events(*(column[kept] for column in columns)), (named[0][1], named[1][1])
+
+
+def name_codes(found: Sequence[str], declared: Iterable[str] | None, further: Iterable[str]) -> dict[str, int]:
+    """Every name that may be asked for, and its code in the events."""
+    return {name: at for at, name in enumerate(dict.fromkeys([*found, *map(plain, declared or ()), *further]))}
+
+
+def code_of(names: Mapping[str, int], asked: Any, what: str) -> int:
+    """The code of the channel or purpose that is asked for; one beyond all where the ledger names none at all."""
+    if not isinstance(asked, str):
+        raise ValueError(f"The {what!r} argument of {OWNER} must be an instance of str. Got {asked!r} instead.")
+    if names and plain(asked) not in names:
+        raise ValueError(
+            f"No event of the ledger names the {what} {asked!r}; it knows {list(names)}. Correct the spelling, or pass "
+            f"{what}s=[{asked!r}] to ConsentLedger if it is a new one."
+        )
+    return names.get(plain(asked), len(names))
+
+
+def regimes(regime: str | Mapping[Any, str]) -> tuple[dict[Any, str], list[str]]:
+    """The regime of each purpose or (channel, purpose), that of all others under None; and the purposes named."""
+    if isinstance(regime, str):
+        return {None: regime}, []
+    wrong = sorted({str(value) for value in regime.values() if value not in REGIMES})
+    if wrong:
+        raise ValueError(f"The 'regime' parameter of {OWNER} maps purposes to {list(REGIMES)}; got {wrong}.")
+    found: dict[Any, str] = {None: "opt_in"}
+    purposes = []
+    for scope, value in regime.items():
+        parts = scope if isinstance(scope, tuple) else (scope,)
+        if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
+            raise ValueError(
+                f"The keys of the 'regime' parameter of {OWNER} are purposes or (channel, purpose). Got {scope!r}."
+            )
+        words = tuple(map(plain, parts))
+        found[words if len(words) == 2 else words[0]] = value
+        purposes.append(words[-1])
+    return found, purposes
+
+
+def listed(ids: Any) -> list[Any]:
+    """The distinct ids of a frame or a sequence."""
+    if ids is None or (isinstance(ids, Collection) and not _frames.is_frame(ids) and not len(ids)):
+        return []
+    return distinct(as_frame(ids, "do_not_contact")[CUSTOMER_ID])[1]
+
+
+def as_frame(customers: Any, name: str = "customers") -> nw.DataFrame[Any]:
+    """A frame with customer_id, from one or from a sequence of ids."""
+    if _frames.is_frame(customers):
+        frame = _frames.read(customers, owner=OWNER)
+        check_columns(frame.columns, [CUSTOMER_ID], f"The {name!r} argument of {OWNER}")
+        return frame
+    if isinstance(customers, str | bytes) or not hasattr(customers, "__iter__"):
+        raise ValueError(
+            f"The {name!r} argument of {OWNER} must be a frame with customer_id or a sequence of ids. Got "
+            f"{customers!r} instead."
+        )
+    ids = [None if is_missing(value) else value for value in customers]
+    whole = bool(ids) and all(type(value) is int or isinstance(value, np.integer) for value in ids)
+    values = np.asarray(ids) if whole else np.fromiter(ids, object, len(ids))
+    return _frames.read(_frames.table({CUSTOMER_ID: values if whole else values.tolist()}))
+
+
+def several(names: Any) -> list[Any]:
+    """One name or several as a list."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _refuse(bad: np.ndarray, frame: nw.DataFrame[Any], what: str, remedy: str) -> None:
+    if bad.any():
+        ids = frame[CUSTOMER_ID].to_list()
+        raise InvalidDataError(offenders(bad, ids, what, "events") + f". {remedy}")
