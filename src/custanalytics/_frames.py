@@ -101,7 +101,7 @@ def standard_names(
 def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     """A numeric column as contiguous float64, missing as NaN: shape (n_rows,)."""
     series = frame[column]
-    if series.null_count() == len(series):  # of no certain type
+    if not series.dtype.is_float() and series.null_count() == len(series):  # of no certain type
         return np.full(len(series), np.nan)
     if not (series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype == nw.Unknown):
         raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_repair_hint(column)}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.clv._kernels import group_rows
+from custanalytics.clv._compression import Sample as Sample
+from custanalytics.clv._compression import compress as compress
+from custanalytics.clv._compression import distinct as distinct
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -19,80 +22,10 @@ STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of 
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 SMALL = 512  # distinct rows up to which every start is tried
-COARSE = 4096  # distinct rows of the first, coarse fit
+COARSE = (4096, 32768)  # distinct rows of the first fits of larger samples
+LOOSE = 1e-6  # gain per customer at which a coarse fit stops: what it leaves open is far less than what it omits
+SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
 TINY = 1e-300
-ODD = np.int64(-7046029254386353131)  # 2^64 by the golden ratio, for hashes
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Distinct observations in ascending order, and how many customers have each."""
-
-    columns: tuple[np.ndarray, ...]
-    weight: np.ndarray
-
-    def scaled(self, factors: tuple[float, ...]) -> Sample:
-        """Every column divided by its factor."""
-        divided = (column / f if f != 1 else column for column, f in zip(self.columns, factors, strict=True))
-        return Sample(tuple(divided), self.weight)
-
-    def thinned(self, size: int) -> Sample:
-        """At most `size` of the distinct observations, evenly spread over all customers in their order."""
-        seen = np.cumsum(self.weight)
-        share = seen[-1] / size
-        rows, picks = np.unique(np.searchsorted(seen, (np.arange(size) + 0.5) * share), return_counts=True)
-        return Sample(tuple(column[rows] for column in self.columns), picks * share)
-
-    def mean(self, column: int) -> float:
-        """Weighted mean of a column; 1 where there is nothing to average or it is 0."""
-        total = float(self.weight.sum())
-        mean = float(self.weight @ self.columns[column]) / total if total > 0 else 0.0
-        return mean if mean > 0 else 1.0
-
-
-def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.ndarray, np.ndarray] | None:
-    """Codes of the distinct rows of up to three float columns, and the first row of each.
-
-    None where more than `most` of the first rows (a share) are distinct, so that grouping does not pay.
-    """
-    n = columns[0].size
-    bits = [(column + 0.0 if np.signbit(column).any() else column).view(np.int64) for column in columns]  # no -0.0
-    codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
-    found = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
-    return None if found < 0 else (codes, rows[:found])
-
-
-def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Sample:
-    """Distinct rows in ascending order, with summed weights: the same whatever the order of the rows."""
-    grouped = distinct(columns)
-    assert grouped is not None  # most=1 never gives up
-    codes, rows = grouped
-    unique = tuple(column[rows] + 0.0 for column in columns)
-    if weight is None:
-        sums: np.ndarray = np.bincount(codes, minlength=rows.size).astype(np.float64)
-    else:
-        # Sums of whole numbers are exact in any order; others are added in ascending order.
-        whole = bool(np.all(weight == np.rint(weight)))
-        if not whole:
-            at = np.lexsort((weight, codes))
-            codes, weight = codes[at], weight[at]
-        sums = np.bincount(codes, weights=weight, minlength=rows.size)
-    order = canonical_order(unique)
-    return Sample(tuple(np.ascontiguousarray(column[order]) for column in unique), sums[order])
-
-
-def canonical_order(unique: tuple[np.ndarray, ...]) -> np.ndarray:
-    """An order of distinct rows that does not depend on the one they came in: by the first column, then by a hash."""
-    key = np.zeros(unique[0].size, np.int64)
-    for column in unique[1:]:
-        key = (key ^ column.view(np.int64)) * ODD
-        key ^= key >> 29
-    order = np.argsort(key)
-    first = unique[0][order]
-    small = bool(first.size) and first.min() >= 0 and first.max() < 1 << 15 and bool(np.all(first == np.rint(first)))
-    order = order[np.argsort(first.astype(np.int16) if small else first, kind="stable")]  # 16 bits: by counting
-    alike = (np.diff(unique[0][order]) == 0) & (np.diff(key[order]) == 0)
-    return np.lexsort(unique[::-1]) if alike.any() else order
 
 
 def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: bool = False) -> np.ndarray:
@@ -166,7 +99,7 @@ def minimise(
     Directions of negative curvature are followed downhill; a step is at most `LONGEST_STEP` long and halved until
     it improves. The curvature (or the one given to begin with) is kept as long as the expected gain falls by
     `FAST` at each step. Converged means that the next step gains at most `tol`, by the curvature at that very
-    point; that step is still taken.
+    point; that step is still taken, and the value there is the expected one where the step is short.
     """
     logs = np.clip(start, -BOX, BOX)
     value, gradient = objective(logs)
@@ -182,6 +115,8 @@ def minimise(
         if not fresh and (gain <= tol or gain > FAST * before):
             hessian, fresh = curvature(objective, logs), True
             step, gain = _newton_step(logs, gradient, hessian)
+        if gain <= tol and fresh and np.abs(step).max() <= SHORT:
+            return Optimum(np.clip(logs + step, -BOX, BOX), value - gain, gain, hessian, n_iter, True)
         moved = _search(objective, logs, value, gradient, step)
         if moved is not None:
             logs, value, gradient = moved
@@ -190,14 +125,14 @@ def minimise(
             stalled = (moved is None or n_iter >= max_iter) and bool((np.abs(logs) >= BOUNDARY).any())
             return Optimum(logs, value, gain, hessian, n_iter, gain <= tol or stalled)
         fresh = False
-        if gain > FAST * before or (isinstance(objective, Likelihood) and objective.exact):
+        if gain > FAST * before or getattr(objective, "exact", False):
             hessian = None
 
 
 def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
     """Symmetric matrix of second derivatives: exact where the loop gives it, else from differences of the gradient."""
-    if isinstance(objective, Likelihood) and objective.exact:
-        return objective.hessian(logs)
+    if getattr(objective, "exact", False):
+        return cast(Likelihood, objective).hessian(logs)
     hessian = np.empty((logs.size, logs.size))
     for k in range(logs.size):
         up, down = logs.copy(), logs.copy()
@@ -247,17 +182,18 @@ def fit_sample(
     exact: bool = False,
 ) -> Optimum:
     """The best optimum from several starts (log-parameters, one a row); large samples are begun on a thin one."""
-    objective = negative_log_likelihood(loop, sample, penalty, exact)
-    thin = sample.thinned(COARSE) if sample.weight.size > 2 * COARSE else sample
-    coarse = objective if thin is sample else negative_log_likelihood(loop, thin, penalty, exact)
-    order = np.argsort([coarse(start)[0] for start in starts], kind="stable")
+    levels = [sample.thinned(size) for size in COARSE if sample.weight.size > 2 * size]
+    objectives = [negative_log_likelihood(loop, level, penalty, exact) for level in (*levels, sample)]
+    loose = max(tol, LOOSE * float(sample.weight.sum()))
+    order = np.argsort([objectives[0](start)[0] for start in starts], kind="stable")
     best: Optimum | None = None
     for start in starts[order]:
-        optimum = minimise(coarse, start, max_iter, tol)
-        if thin is not sample:
-            coarse_iter, hessian = optimum.n_iter, None if exact else optimum.hessian
-            optimum = minimise(objective, optimum.logs, max_iter, tol, hessian)
-            optimum = replace(optimum, n_iter=coarse_iter + optimum.n_iter)
+        logs, steps, hessian = start, 0, None
+        for objective in objectives[:-1]:
+            optimum = minimise(objective, logs, max_iter, loose, hessian)
+            logs, steps, hessian = optimum.logs, steps + optimum.n_iter, None if exact else optimum.hessian
+        optimum = minimise(objectives[-1], logs, max_iter, tol, hessian)
+        optimum = replace(optimum, n_iter=steps + optimum.n_iter)
         if best is None or optimum.value < best.value:
             best = optimum
         # Small samples may have a second, higher maximum, often at a boundary: all starts are tried.

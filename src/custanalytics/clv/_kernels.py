@@ -60,12 +60,72 @@ def start_of_probe(one, two, three, capacity):
 
 
 @kernel
+def number_values(bits, codes, values):
+    """Number the distinct values of an int64 column in order of appearance; -1 if `values` has no room for them.
+
+    Given up early, too, where most of the first rows differ.
+    """
+    slots = np.full(2 * values.size, -1, np.int32)
+    found = 0
+    for row in range(bits.size):
+        one = bits[row]
+        at = start_of_probe(one, 0, 0, slots.size)
+        code = slots[at]
+        while code >= 0 and values[code] != one:
+            at = (at + 1) & (slots.size - 1)
+            code = slots[at]
+        if code < 0:
+            if found == values.size or (row >= TRIAL and 2 * found > row):
+                return -1
+            code = found
+            slots[at] = code
+            values[code] = one
+            found += 1
+        codes[row] = code
+    return found
+
+
+@kernel
+def append_digit(codes, rank, keys):
+    """Shift the keys by one digit and put the rank of each code there."""
+    for row in range(codes.size):
+        keys[row] = keys[row] * rank.size + rank[codes[row]]
+
+
+@kernel
+def count_runs(keys, unique, counts):
+    """The distinct values of sorted keys, and how often each occurs; returns how many there are."""
+    found = -1
+    for row in range(keys.size):
+        if row == 0 or keys[row] != unique[found]:
+            found += 1
+            unique[found], counts[found] = keys[row], 0.0
+        counts[found] += 1.0
+    return found + 1
+
+
+@kernel
+def group_by_table(keys, table, codes, rows):
+    """Number the distinct keys, all below the size of the table, in order of appearance; `rows` is the first of each."""
+    found = 0
+    for row in range(keys.size):
+        code = table[keys[row]]
+        if code < 0:
+            code = found
+            table[keys[row]] = code
+            rows[code] = row
+            found += 1
+        codes[row] = code
+    return found
+
+
+@kernel
 def count_impossible(start, stop, x, t_x, T):
     """How many rows are no summary of a customer: whole x >= 0, 0 <= t_x <= T, and t_x = 0 where x = 0."""
     bad = 0
     for i in range(start, stop):
         # written so that NaN and infinity fail, too
-        fine = x[i] >= 0.0 and x[i] <= MOST and x[i] == floor(x[i]) and t_x[i] >= 0.0
-        fine = fine and t_x[i] <= T[i] and T[i] < inf and (x[i] > 0.0 or t_x[i] == 0.0)
+        fine = (x[i] >= 0.0) & (x[i] <= MOST) & (x[i] == floor(x[i])) & (t_x[i] >= 0.0)
+        fine = fine & (t_x[i] <= T[i]) & (T[i] < inf) & ((x[i] > 0.0) | (t_x[i] == 0.0))
         bad += 0 if fine else 1
     return bad

@@ -9,8 +9,11 @@ from math import exp, expm1, inf, isinf, log, log1p, sqrt
 import numpy as np
 
 from custanalytics._jit import SLICE, kernel
+from custanalytics._special import exp_lane, log1p_lane, log_lane
 
 SUMS = 6  # of 1 / (r + j), 1 / (b + j), 1 / (a + b + j) and of their squares, over j below x
+BLOCK = 256  # customers taken at once: what is kept of them stays in the fastest cache
+LANES, MOMENTS = 7, 16
 LONGEST_SERIES = 2000.0  # terms; beyond, the integral is cheaper
 DEEPEST = 600.0  # the series begins with exp(-s log(1 + u)), which must not underflow
 
@@ -27,83 +30,124 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 
     Where the row has room, second derivatives by the logarithms of the parameters follow, the upper triangle row
     by row. The gamma and beta functions of whole x are running products, so that nothing is lost where r, alpha
-    or a, b grow without bound. `x` in ascending order costs max(x) logarithms a slice; any order is right.
+    or a, b grow without bound. Customers with equal x in a row are taken together: `x` in ascending order is
+    fastest, any order is right.
     """
-    r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    log_alpha, log_a, per_alpha, per_a = log(alpha), log(a), 1.0 / alpha, 1.0 / a
-    total, d_r, d_alpha, d_a, d_b = 0.0, 0.0, 0.0, 0.0, 0.0
-    sums = np.zeros(SUMS)
+    r, a, b = theta[0], theta[2], theta[3]
+    per_a, log_a = 1.0 / a, log(a)
+    sums, moments, lanes = np.zeros(SUMS), np.zeros(MOMENTS), np.empty((LANES, BLOCK))
     row = out[start // SLICE]
-    second = row.size > 5
-    counted, product, per_last, log_last = 0.0, 0.0, 1.0 / b, log(b)
-    for i in range(start, stop):
-        n, w = x[i], weight[i]
-        if n != counted:
-            if n < counted:
-                counted, product = 0.0, 0.0
-                sums[:] = 0.0
-            while counted < n:
-                product += log((r + counted) * ((b + counted) / (a + b + counted)))
-                for k, base in enumerate((r, b, a + b)):
-                    sums[k] += 1.0 / (base + counted)
-                    sums[3 + k] += 1.0 / (base + counted) ** 2
-                counted += 1.0
-            if n > 0.0:
-                per_last, log_last = 1.0 / (b + (n - 1.0)), log(b + (n - 1.0))
-        exposure = 1.0 / (alpha + T[i])
-        growth = log1p(T[i] * per_alpha)
-        silence, gap, dead = 0.0, 0.0, 0.0
-        value = product - n * (log_alpha + growth) - r * growth
-        if n > 0.0:
+    counted, product = 0.0, 0.0
+    at = start
+    while at < stop:
+        n, end = x[at], at
+        while end < stop and end - at < BLOCK and x[end] == n:
+            end += 1
+        if n < counted:
+            counted, product = 0.0, 0.0
+            sums[:] = 0.0
+        while counted < n:
+            product += log((r + counted) * ((b + counted) / (a + b + counted)))
+            for k, base in enumerate((r, b, a + b)):
+                sums[k] += 1.0 / (base + counted)
+                sums[3 + k] += 1.0 / (base + counted) ** 2
+            counted += 1.0
+        last = b + max(n - 1.0, 0.0)
+        block_moments(at, end, n, t_x, T, weight, theta, log_a - log(last), lanes, moments)
+        w, dead, both, per_last = moments[0], moments[4], moments[9], 1.0 / last
+        g_r = w * sums[0] - moments[1] + moments[5]
+        g_a = dead * per_a - w * sums[2]
+        g_b = w * (sums[1] - sums[2]) - dead * per_last
+        g_alpha = moments[2] - (r + n) * moments[6]
+        row[0] += w * product + moments[3]
+        row[1] += g_r
+        row[2] += g_alpha
+        row[3] += g_a
+        row[4] += g_b
+        if row.size > 5:
+            alpha, s = theta[1], r + n
+            row[5] += r * (r * (moments[11] - w * sums[3]) + g_r)
+            row[6] += r * alpha * (moments[7] - moments[6] - s * moments[12])
+            row[7] += r * moments[10]
+            row[8] -= r * b * moments[10] * per_last
+            row[9] += alpha * (alpha * (moments[8] + s * moments[13] + s * s * moments[14]) + g_alpha)
+            row[10] -= alpha * s * moments[15]
+            row[11] += alpha * b * s * moments[15] * per_last
+            row[12] += w * a * a * sums[5] + both - w * a * sums[2]
+            row[13] += w * a * b * sums[5] - b * both * per_last
+            row[14] += b * (b * (w * (sums[5] - sums[4]) + (dead + both) * per_last**2) + g_b)
+        at = end
+
+
+@kernel
+def block_moments(start, stop, n, t_x, T, weight, theta, log_odds, lanes, moments):
+    """Weighted sums over customers with the same x = n, of which the likelihood and its derivatives are made.
+
+    In the order of `moments`, with dead = P(dropped out), both = dead (1 - dead) and e = 1 / (alpha + T): weight;
+    growth = log(1 + T / alpha); derivative by alpha without its part of the dead; log-likelihood without the terms
+    in n alone; dead; dead gap; dead silence e; r-alpha term; alpha-alpha term; both; both gap; both gap gap;
+    both gap silence e; dead silence e (1 / (alpha + t_x) + e); both (silence e)^2; both silence e.
+    """
+    r, alpha = theta[0], theta[1]
+    log_alpha, per_alpha, size = log(alpha), 1.0 / alpha, stop - start
+    growth, exposure, inverse, silence = lanes[0], lanes[1], lanes[2], lanes[3]
+    gap, chance, excess = lanes[4], lanes[5], lanes[6]
+    for i in range(size):  # this and the next loops are nothing but arithmetic, and short: vectorised
+        t = T[start + i]
+        exposure[i] = 1.0 / (alpha + t)
+        growth[i] = log1p_lane(t * per_alpha)
+        inverse[i] = 1.0 / (alpha + t_x[start + i])
+        silence[i] = (t - t_x[start + i]) * inverse[i]
+    if n > 0.0:
+        for i in range(size):
+            gap[i] = log1p_lane(silence[i])
+        for i in range(size):
             # log(1 + e^odds), odds as in log_odds_of_dropout, from the side on which e^ cannot overflow
-            silence = (T[i] - t_x[i]) / (alpha + t_x[i])
-            gap = log1p(silence)
-            odds = log_a - log_last + (r + n) * gap
-            small = exp(-abs(odds))
-            value += max(odds, 0.0) + log1p(small)
-            dead = (1.0 if odds > 0.0 else small) / (1.0 + small)
-        fall = -(r + n) * silence * exposure  # of the odds by alpha
-        g_r = sums[0] - growth + dead * gap
-        g_alpha = (r * T[i] * per_alpha - n) * exposure + dead * fall
-        g_a = dead * per_a - sums[2]
-        g_b = sums[1] - sums[2] - dead * per_last
-        total += w * value
-        d_r += w * g_r
-        d_alpha += w * g_alpha
-        d_a += w * g_a
-        d_b += w * g_b
-        if second:
-            # by the parameters themselves; d(odds) is (gap, fall, 1 / a, -1 / last)
-            both = dead * (1.0 - dead)
-            bend = (r + n) * silence * exposure * (1.0 / (alpha + t_x[i]) + exposure)
-            h_alpha = n * exposure**2 - r * T[i] * (2.0 * alpha + T[i]) * (exposure * per_alpha) ** 2
-            h_r_alpha = T[i] * exposure * per_alpha - dead * silence * exposure
-            row[5] += w * r * (r * (both * gap * gap - sums[3]) + g_r)
-            row[6] += w * r * alpha * (h_r_alpha + both * gap * fall)
-            row[7] += w * r * both * gap
-            row[8] -= w * r * b * both * gap * per_last
-            row[9] += w * alpha * (alpha * (h_alpha + dead * bend + both * fall * fall) + g_alpha)
-            row[10] += w * alpha * both * fall
-            row[11] -= w * alpha * b * both * fall * per_last
-            row[12] += w * (a * a * sums[5] + both - a * sums[2])
-            row[13] += w * (a * b * sums[5] - b * both * per_last)
-            row[14] += w * b * (b * (sums[5] - sums[4] + (dead + both) * per_last**2) + g_b)
-    row[0], row[1], row[2], row[3], row[4] = total, d_r, d_alpha, d_a, d_b
+            excess[i] = exp_lane(-abs(log_odds + (r + n) * gap[i]))
+        for i in range(size):
+            chance[i] = (1.0 if log_odds + (r + n) * gap[i] > 0.0 else excess[i]) / (1.0 + excess[i])
+        for i in range(size):
+            excess[i] = max(log_odds + (r + n) * gap[i], 0.0) + log1p_lane(excess[i])
+    else:  # nobody has dropped out who has not bought
+        gap[:size] = 0.0
+        excess[:size] = 0.0
+        chance[:size] = 0.0
+    m0 = m1 = m2 = m3 = m4 = m5 = m6 = m7 = m8 = m9 = m10 = m11 = m12 = m13 = m14 = m15 = 0.0
+    for i in range(size):
+        w, t, e, dead = weight[start + i], T[start + i], exposure[i], chance[i]
+        grown, quiet = t * per_alpha * e, silence[i] * e
+        w_dead, w_both = w * dead, w * dead * (1.0 - dead)
+        m0 += w
+        m1 += w * growth[i]
+        m2 += w * (r * grown - n * e)
+        m3 += w * (excess[i] - n * (log_alpha + growth[i]) - r * growth[i])
+        m4 += w_dead
+        m5 += w_dead * gap[i]
+        m6 += w_dead * quiet
+        m7 += w * grown
+        m8 += w * (n * e * e - r * grown * (2.0 * alpha + t) * (e * per_alpha))
+        m9 += w_both
+        m10 += w_both * gap[i]
+        m11 += w_both * gap[i] * gap[i]
+        m12 += w_both * gap[i] * quiet
+        m13 += w_dead * quiet * (inverse[i] + e)
+        m14 += w_both * quiet * quiet
+        m15 += w_both * quiet
+    for k, value in enumerate((m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15)):
+        moments[k] = value
 
 
 @kernel
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; 1 without a repeat purchase."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    for i in range(start, stop):
-        odds = log_odds_of_dropout(x[i], t_x[i], T[i], r, alpha, a, b) if x[i] > 0.0 else -1.0
-        if x[i] <= 0.0:
-            out[i] = 1.0
-        elif odds > 0.0:  # from the side on which e^ cannot overflow; never 0, so that endless purchases stay endless
-            small = exp(-odds)
-            out[i] = max(small / (1.0 + small), 5e-324)
-        else:
-            out[i] = 1.0 / (1.0 + exp(odds))
+    for i in range(start, stop):  # nothing but arithmetic: vectorised
+        gap = log1p_lane((T[i] - t_x[i]) / (alpha + t_x[i]))
+        odds = log_lane(a / (b + max(x[i] - 1.0, 0.0))) + (r + x[i]) * gap
+        small = exp_lane(-abs(odds))
+        # from the side on which e^ cannot overflow; never 0, so that endless purchases stay endless
+        alive = (max(small, 5e-324) if odds > 0.0 else 1.0) / (1.0 + small)
+        out[i] = alive if x[i] > 0.0 else 1.0
 
 
 @kernel
