@@ -7,18 +7,26 @@ values. Everything else is here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from custanalytics import _engine_checks, _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics._params import NOT_NEGATIVE, POSITIVE, Rule, check_params, check_value, integer, offenders, warn
 from custanalytics.clv import _fit
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 SUMMARY_HINT = "RFMSummary makes such a table from a transaction log."
+WEIGHT_CHECK = _engine_checks.Check(
+    "have a negative or missing sample_weight",
+    "Weights are counts of customers: 0 or more.",
+    lambda weight: _engine_checks.absent(weight) | (weight < 0),
+)
 
 
 class LikelihoodModel(BaseEstimator):
@@ -33,6 +41,7 @@ class LikelihoodModel(BaseEstimator):
     _unit_powers: ClassVar[Mapping[str, int]]  # parameter → power of that unit it carries
     _loglik_loop: ClassVar[Callable[..., None]]  # loop(start, stop, *columns, weight, theta, out)
     _second_derivatives: ClassVar[bool] = False  # whether that loop gives them where `out` has room
+    _checks: ClassVar[tuple[_engine_checks.Check, ...]] = ()  # what `_read` refuses, for tables in an engine
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "penalty": (NOT_NEGATIVE,),
@@ -79,11 +88,13 @@ class LikelihoodModel(BaseEstimator):
         Parameters
         ----------
         table : frame or mapping of arrays
-            One row per customer, with the columns that the model is about.
+            One row per customer, with the columns that the model is about. Of a table in an engine (Polars lazy,
+            DuckDB, Dask, Spark, Ibis) only the distinct rows are collected, with their counts.
         y : None
             Ignored; here for scikit-learn.
-        sample_weight : array-like of shape (n_customers,), optional
-            Weight of each customer; 2 is the same as the row given twice, 0 as the row left out.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            Weight of each customer, or the column of the table that holds it; 2 is the same as the row given twice,
+            0 as the row left out.
 
         Returns
         -------
@@ -101,31 +112,37 @@ class LikelihoodModel(BaseEstimator):
         """
         check_params(self, self._rules)
         sample = self._sample(table, sample_weight)
-        unit = sample.mean(self._columns.index(self._unit_columns[-1]))
+        unit = sample.mean(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
+        self._learn(self._maximise(sample, unit), unit)
+        self.log_likelihood_ = float(_fit.total(self._loglik_loop, sample, self._theta())[0])
+        return self
+
+    def _maximise(self, sample: _fit.Sample, unit: float) -> _fit.Optimum:
+        """The solver's result on the sample, with what carries the unit in multiples of `unit`."""
         scaled = sample.scaled(tuple(unit if name in self._unit_columns else 1.0 for name in self._columns))
-        starts = np.log(self._starts(scaled))
-        optimum = _fit.fit_sample(
+        return _fit.fit_sample(
             self._loglik_loop,
             scaled,
-            starts,
+            np.log(self._starts(scaled)),
             penalty=float(self.penalty),
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             exact=self._second_derivatives,
         )
+
+    def _learn(self, optimum: _fit.Optimum, unit: float) -> None:
+        """Set what a fit learns but for `log_likelihood_`, and warn where the optimum is in doubt."""
         powers = np.array([self._unit_powers.get(name, 0) for name in self._names])
         theta = np.exp(optimum.logs) * unit**powers
         self._keep(theta)
         self.n_iter_ = optimum.n_iter
         self.converged_ = optimum.converged
-        self.log_likelihood_ = float(_fit.total(self._loglik_loop, sample, theta)[0])
         self.covariance_ = _fit.covariance(optimum, theta)
         deviations = np.sqrt(np.diag(self.covariance_))
         self.standard_errors_ = {name: float(se) for name, se in zip(self._names, deviations, strict=True)}
         open_ended = _fit.undetermined(optimum)
         self.undetermined_ = tuple(name for name, flat in zip(self._names, open_ended, strict=True) if flat)
         self._report(optimum)
-        return self
 
     def score(self, table: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood per customer, for cross-validation: larger is better.
@@ -136,8 +153,8 @@ class LikelihoodModel(BaseEstimator):
             One row per customer, as for `fit`.
         y : None
             Ignored; here for scikit-learn.
-        sample_weight : array-like of shape (n_customers,), optional
-            Weight of each customer.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            Weight of each customer, or the column of the table that holds it.
 
         Returns
         -------
@@ -160,6 +177,11 @@ class LikelihoodModel(BaseEstimator):
         return None
 
     def _sample(self, table: Any, sample_weight: Any) -> _fit.Sample:
+        if _engines.is_lazy(table):
+            table, sample_weight = self._counted(table, sample_weight)
+        elif isinstance(sample_weight, str):
+            owner = type(self).__name__
+            sample_weight = _frames.floats(_frames.read(table, (sample_weight,), owner), sample_weight)
         columns = self._read(table)
         weight = None if sample_weight is None else check_weight(sample_weight, columns[0].size)
         used = self._used(columns)
@@ -171,6 +193,31 @@ class LikelihoodModel(BaseEstimator):
         if columns[0].size == 0:
             raise InvalidDataError(f"{type(self).__name__} needs at least one customer to learn from; found none.")
         return _fit.compress(columns, weight)
+
+    def _counted(self, table: Any, sample_weight: str | None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The distinct rows of a table in an engine, checked, and the number (or the weight) of each."""
+        by = (*self._columns, *weight_column(sample_weight))
+        lazy = _engines.read_table(table, by, type(self).__name__, SUMMARY_HINT)
+        values = _engine_checks.numbers(lazy, by)
+        found, counts = _engines.counts(lazy.select(*values), by)
+        try:
+            self._read(found)
+        except InvalidDataError:  # the engine knows how many customers are concerned, and who
+            _engine_checks.refuse(lazy, self._checks, *values[: len(self._columns)])
+            raise
+        if sample_weight is None:
+            return found, counts
+        weight = found[sample_weight]
+        if not (np.isfinite(weight) & (weight >= 0)).all():
+            _engine_checks.refuse(lazy, [WEIGHT_CHECK], values[-1])
+        return found, weight * counts
+
+    def _added(self, table: Any, column: str, method: str, *args: float) -> Any:
+        """A table in an engine, checked at once, with the predictions of a method added where the rows are."""
+        lazy = _engines.read_table(table, self._columns, type(self).__name__, SUMMARY_HINT)
+        _engine_checks.refuse(lazy, self._checks, *_engine_checks.numbers(lazy, self._columns))
+        predict = partial(_predicted, copy(self), method, args, column)  # a later fit does not change it
+        return _engines.native(_engines.map_columns(lazy, self._columns, predict, {column: float}))
 
     def _keep(self, theta: np.ndarray) -> None:
         self.params_ = {name: float(value) for name, value in zip(self._names, theta, strict=True)}
@@ -198,6 +245,22 @@ class LikelihoodModel(BaseEstimator):
                 "For finite estimates pass penalty=0.1, or fit to more customers.",
                 FitWarning,
             )
+
+
+def _predicted(
+    model: LikelihoodModel, method: str, args: tuple[float, ...], column: str, values: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    return {column: getattr(model, method)(values, *args)}
+
+
+def weight_column(sample_weight: Any) -> tuple[str, ...]:
+    """The column that holds the weights of a table in an engine, if there is one."""
+    if sample_weight is not None and not isinstance(sample_weight, str):
+        raise TypeError(
+            "The rows of a table in an engine have no order that an array of weights could follow: put the weights "
+            'into a column of the table and pass its name, sample_weight="weight".'
+        )
+    return () if sample_weight is None else (sample_weight,)
 
 
 def check_weight(sample_weight: Any, n: int) -> np.ndarray:

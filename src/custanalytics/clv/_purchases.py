@@ -9,13 +9,32 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics import _frames, _jit
-from custanalytics._columns import FREQUENCY, RECENCY, T
+from custanalytics import _engines, _frames, _jit
+from custanalytics._columns import DISCOUNTED_PURCHASES, EXPECTED_PURCHASES, FREQUENCY, P_ALIVE, RECENCY, T
+from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
 from custanalytics.clv._discounting import discounting
 from custanalytics.clv._kernels import MOST, count_impossible
+
+# A check is a function of frequency, recency and T, arrays or expressions alike.
+CHECKS = (
+    Check(f"have a missing or infinite {FREQUENCY}", "Drop or repair them.", lambda x, t_x, age: absent(x)),
+    Check(f"have a negative {FREQUENCY}", "Summarise the log anew.", lambda x, t_x, age: x < 0),
+    Check(f"have a missing or infinite {RECENCY}", "Drop or repair them.", lambda x, t_x, age: absent(t_x)),
+    Check(f"have a negative {RECENCY}", "Summarise the log anew.", lambda x, t_x, age: t_x < 0),
+    Check(f"have a missing or infinite {T}", "Drop or repair them.", lambda x, t_x, age: absent(age)),
+    Check(f"have a negative {T}", "Summarise the log anew.", lambda x, t_x, age: age < 0),
+    Check(f"have a {FREQUENCY} above {MOST:,}", "Is it an id or an amount?", lambda x, t_x, age: x > MOST),
+    Check(f"have a {FREQUENCY} that is no whole number", "It counts repeat periods.", lambda x, t_x, age: x % 1.0 != 0),
+    Check(f"have {RECENCY} > {T}", "Was `as_of` earlier than the last event?", lambda x, t_x, age: t_x > age),
+    Check(
+        f"have {RECENCY} > 0 without a repeat purchase",
+        f"{RECENCY} runs from the first to the last purchase; T - {RECENCY} is the time since the last one.",
+        lambda x, t_x, age: (x == 0) & (t_x > 0),
+    ),
+)
 
 
 class PurchaseModel(LikelihoodModel):
@@ -26,11 +45,12 @@ class PurchaseModel(LikelihoodModel):
 
     _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, RECENCY, T)
     _unit_columns: ClassVar[tuple[str, ...]] = (RECENCY, T)
+    _checks: ClassVar[tuple[Check, ...]] = CHECKS
     _alive_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, t_x, T, theta, out)
     # Sum over k of weights[k] * E[purchases in (T, T + horizons[k]] | alive at T]:
     _purchases_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, T, theta, horizons, weights, out)
 
-    def predict_alive(self, table: Any) -> np.ndarray:
+    def predict_alive(self, table: Any) -> Any:
         """Probability that each customer is still active at the end of the observation.
 
         Parameters
@@ -41,12 +61,15 @@ class PurchaseModel(LikelihoodModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            P(alive at `T`).
+            P(alive at `T`). For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
+            table itself, with the column `p_alive` added.
         """
         theta = self._theta()
+        if _engines.is_lazy(table):
+            return self._added(table, P_ALIVE, "predict_alive")
         return self._alive(self._read(table), theta)
 
-    def predict_purchases(self, table: Any, horizon: float) -> np.ndarray:
+    def predict_purchases(self, table: Any, horizon: float) -> Any:
         """Expected number of purchases of each customer in the `horizon` after the observation.
 
         Parameters
@@ -59,12 +82,15 @@ class PurchaseModel(LikelihoodModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            Expected purchases; P(alive) is included.
+            Expected purchases; P(alive) is included. For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
+            table itself, with the column `expected_purchases` added.
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
+        if _engines.is_lazy(table):
+            return self._added(table, EXPECTED_PURCHASES, "predict_purchases", float(horizon))
         return self._weighted_purchases(table, np.array([float(horizon)]), np.ones(1))
 
-    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> np.ndarray:
+    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> Any:
         """Expected purchases in the `horizon` ahead, each discounted to the end of the observation.
 
         Parameters
@@ -79,12 +105,16 @@ class PurchaseModel(LikelihoodModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            Discounted expected purchases.
+            Discounted expected purchases. For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
+            table itself, with the column `discounted_purchases` added.
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
         check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
         check_is_fitted(self, "params_")
-        return self._weighted_purchases(table, *discounting(float(horizon), float(rate), self._memory()))
+        if _engines.is_lazy(table):
+            method = "predict_discounted_purchases"
+            return self._added(table, DISCOUNTED_PURCHASES, method, float(horizon), float(rate))
+        return self._discounted(table, float(horizon), float(rate))
 
     def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
         """Expected repeat purchases of a new customer, from the first purchase on.
@@ -111,6 +141,10 @@ class PurchaseModel(LikelihoodModel):
         """The shortest time, in `time_unit`, on which expected purchases bend: how finely discounting must look."""
         return min(value for name, value in self.params_.items() if self._unit_powers.get(name) == 1)
 
+    def _discounted(self, table: Any, horizon: float, rate: float) -> np.ndarray:
+        """Discounted purchases, by default from the expectations at several horizons."""
+        return self._weighted_purchases(table, *discounting(horizon, rate, self._memory()))
+
     def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
         theta = self._theta()
         columns = self._read(table)
@@ -136,20 +170,9 @@ class PurchaseModel(LikelihoodModel):
         owner = type(self).__name__
         frame = _frames.read(table, self._columns, owner, SUMMARY_HINT)
         x, t_x, age = (_frames.floats(frame, name) for name in self._columns)
-        if not sum(_jit.run(count_impossible, x.size, x, t_x, age)):
-            return x, t_x, age
-        for name, values in zip(self._columns, (x, t_x, age), strict=True):
-            refuse(frame, ~np.isfinite(values), f"have a missing or infinite {name}", "Drop or repair them.")
-            refuse(frame, values < 0, f"have a negative {name}", "Summarise the log anew.")
-        refuse(frame, x > MOST, f"have a {FREQUENCY} above {MOST:,}", "Is it an id or an amount?")
-        refuse(frame, x != np.rint(x), f"have a {FREQUENCY} that is no whole number", "It counts repeat periods.")
-        refuse(frame, t_x > age, f"have {RECENCY} > {T}", "Was `as_of` earlier than the last event?")
-        refuse(
-            frame,
-            (x == 0) & (t_x > 0),
-            f"have {RECENCY} > 0 without a repeat purchase",
-            f"{RECENCY} runs from the first to the last purchase; T - {RECENCY} is the time since the last one.",
-        )
+        if sum(_jit.run(count_impossible, x.size, x, t_x, age)):
+            for check in self._checks:
+                refuse(frame, check.broken(x, t_x, age), check.phrase, check.remedy)
         return x, t_x, age
 
 
