@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import narwhals as nw
 import numpy as np
 
-from custanalytics import _frames, _jit
-from custanalytics._columns import FREQUENCY, MONETARY_VALUE
-from custanalytics._params import warn
-from custanalytics.clv import _fit, _kernels_gamma_gamma
-from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
-from custanalytics.exceptions import DataQualityWarning, FitWarning
+from custanalytics import _engine_checks, _engines, _frames, _jit
+from custanalytics._columns import EXPECTED_SPEND, FREQUENCY, MONETARY_VALUE
+from custanalytics._engine_checks import Check, absent
+from custanalytics._params import check_params, warn
+from custanalytics.clv import _fit, _kernels_gamma_gamma, _spend_sums
+from custanalytics.clv._base import SUMMARY_HINT, WEIGHT_CHECK, LikelihoodModel, refuse, weight_column
+from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError
 
 Q_BELOW_ONE = "GammaGammaModel: q <= 1, so that the mean spend over all customers is infinite"
+FEW = 20_000  # repeat buyers of a table in an engine up to whom their distinct amounts are collected
+
+# A check is a function of frequency and monetary_value, arrays or expressions alike.
+CHECKS = (
+    Check(f"have a missing or infinite {FREQUENCY}", "Drop or repair them.", lambda x, m: absent(x)),
+    Check(f"have a negative {FREQUENCY}", "Summarise the log anew.", lambda x, m: x < 0),
+    Check(
+        f"have repeat purchases but a missing or infinite {MONETARY_VALUE}",
+        "Drop or repair them.",
+        lambda x, m: absent(m) & (x > 0),
+    ),
+)
 
 
 class GammaGammaModel(LikelihoodModel):
@@ -95,6 +109,7 @@ class GammaGammaModel(LikelihoodModel):
     _unit_columns: ClassVar[tuple[str, ...]] = (MONETARY_VALUE,)
     _unit_powers: ClassVar[Mapping[str, int]] = {"v": 1}
     _loglik_loop = staticmethod(_kernels_gamma_gamma.log_likelihood_loop)
+    _checks: ClassVar[tuple[Check, ...]] = CHECKS
 
     def fit(self, table: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the parameters from the repeat buyers by maximum likelihood.
@@ -103,11 +118,12 @@ class GammaGammaModel(LikelihoodModel):
         ----------
         table : frame or mapping of arrays
             One row per customer, with `frequency` and `monetary_value` in the currency of the log. One-time buyers
-            are passed over; repeat buyers whose `monetary_value` is not positive are left out with a warning.
+            are passed over; repeat buyers whose `monetary_value` is not positive are left out with a warning. Of a
+            table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) only sums for each `frequency` are collected.
         y : None
             Ignored; here for scikit-learn.
-        sample_weight : array-like of shape (n_customers,), optional
-            Weight of each customer; 2 is the same as the row given twice.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            Weight of each customer, or the column of the table that holds it; 2 is the same as the row given twice.
 
         Returns
         -------
@@ -125,7 +141,11 @@ class GammaGammaModel(LikelihoodModel):
         FitWarning
             If the solver stops short of `tol`, some parameters are not determined, or q <= 1.
         """
-        super().fit(table, y, sample_weight)
+        if _engines.is_lazy(table):
+            check_params(self, self._rules)
+            self._fit_in_engine(*self._repeaters(table, sample_weight))
+        else:
+            super().fit(table, y, sample_weight)
         if self.params_["q"] <= 1:
             warn(
                 f"{Q_BELOW_ONE} (q = {self.params_['q']:.3g}). Look for a few extreme amounts, or pass penalty=0.1.",
@@ -133,7 +153,29 @@ class GammaGammaModel(LikelihoodModel):
             )
         return self
 
-    def predict_spend(self, table: Any) -> np.ndarray:
+    def score(self, table: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-likelihood per repeat buyer, for cross-validation: larger is better.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, as for `fit`.
+        y : None
+            Ignored; here for scikit-learn.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            Weight of each customer, or the column of the table that holds it.
+
+        Returns
+        -------
+        float
+        """
+        if not _engines.is_lazy(table):
+            return super().score(table, y, sample_weight)
+        logs = np.log(self._theta())
+        sums = self._repeaters(table, sample_weight)[0].sums(float(logs[2]))
+        return sums.likelihood(logs)[0] / float(sums.weight.sum())
+
+    def predict_spend(self, table: Any) -> Any:
         """Expected value of each customer's next purchases.
 
         Parameters
@@ -144,7 +186,9 @@ class GammaGammaModel(LikelihoodModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            Mean value per purchase in the currency of the log. A negative `monetary_value` counts as 0.
+            Mean value per purchase in the currency of the log. A negative `monetary_value` counts as 0. For a table
+            in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the table itself, with the column `expected_spend`
+            added.
 
         Warns
         -----
@@ -152,41 +196,92 @@ class GammaGammaModel(LikelihoodModel):
             If q <= 1 makes the expectation of some customers infinite.
         """
         theta = self._theta()
+        if _engines.is_lazy(table):
+            lazy = self._checked(table)
+            return _engines.native(lazy.with_columns(self._spend_expression(lazy).alias(EXPECTED_SPEND)))
         x, m = self._read(table)
         result = np.empty(x.size)
         _jit.run(_kernels_gamma_gamma.spend_loop, x.size, x, np.maximum(m, 0.0), theta, out=(result,))
-        endless = int(np.count_nonzero(np.isinf(result)))
+        self._warn_of_endless(int(np.count_nonzero(np.isinf(result))), result.size)
+        return result
+
+    def _warn_of_endless(self, endless: int, n: int) -> None:
         if endless:
             warn(
-                f"{Q_BELOW_ONE}: {endless:,} of {result.size:,} customers, with p * frequency + q <= 1, are given an "
+                f"{Q_BELOW_ONE}: {endless:,} of {n:,} customers, with p * frequency + q <= 1, are given an "
                 "infinite expectation. Replace theirs by the median of the others, or fit with penalty=0.1.",
                 FitWarning,
             )
-        return result
+
+    def _checked(self, table: Any) -> nw.LazyFrame[Any]:
+        """A table in an engine whose rows can be scored, with a warning for those of infinite expectation."""
+        lazy = _engines.read_table(table, self._columns, type(self).__name__, SUMMARY_HINT)
+        values = _engine_checks.numbers(lazy, self._columns)
+        endless = values[0] * self.params_["p"] + (self.params_["q"] - 1.0) <= 0
+        found = _engine_checks.refuse(lazy, self._checks, *values, counting={"endless": endless})
+        self._warn_of_endless(found["endless"], found["n_rows"])
+        return lazy
+
+    def _spend_expression(self, lazy: nw.LazyFrame[Any]) -> nw.Expr:
+        """`spend_loop` as an expression, which an engine evaluates where the rows are."""
+        x, m = _engine_checks.numbers(lazy, self._columns)
+        p, q, v = (self.params_[name] for name in self._names)
+        spent = nw.when((x > 0) & (m > 0)).then(x * m).otherwise(nw.lit(0.0))
+        weight = x * p + (q - 1.0)
+        divisor = nw.when(weight > 0).then(weight).otherwise(nw.lit(1.0))
+        return nw.when(weight > 0).then((spent + v) * p / divisor).otherwise(nw.lit(np.inf))
+
+    def _repeaters(self, table: Any, sample_weight: Any) -> tuple[_spend_sums.Repeaters, int]:
+        """The repeat buyers of a table in an engine, checked, and how many they are."""
+        by = (*self._columns, *weight_column(sample_weight))
+        lazy = _engines.read_table(table, by, type(self).__name__, SUMMARY_HINT)
+        x, m, *weight = _engine_checks.numbers(lazy, by)
+        if weight:
+            _engine_checks.refuse(lazy, [WEIGHT_CHECK], *weight)
+        repeats = (x > 0) & (weight[0] > 0) if weight else x > 0
+        used = repeats & (m > 0)
+        masks = {"repeats": x > 0, "worthless": (x > 0) & (m <= 0), "used": used}
+        found = _engine_checks.refuse(lazy, self._checks, x, m, counting=masks)
+        self._warn_of_worthless(found["worthless"], found["repeats"])
+        if not found["used"]:
+            raise InvalidDataError(f"{type(self).__name__} needs at least one customer to learn from; found none.")
+        mine = (weight[0] if weight else nw.lit(1.0)).alias(_spend_sums.WEIGHT)
+        named = (x.alias(_spend_sums.X), m.alias(_spend_sums.M), mine)
+        return _spend_sums.Repeaters(lazy.filter(used).select(*named), bool(weight)), found["used"]
+
+    def _fit_in_engine(self, repeaters: _spend_sums.Repeaters, n: int) -> None:
+        if n <= FEW:
+            columns, weight = repeaters.pairs()
+            super().fit(dict(zip(self._columns, columns, strict=True)), sample_weight=weight)
+            return
+        coarse = repeaters.binned()
+        unit = coarse.mean(1)
+        start = self._maximise(coarse, unit)
+        settings = float(self.penalty), int(self.max_iter), float(self.tol)
+        optimum, log_likelihood = _spend_sums.maximise(repeaters, start, unit, *settings)
+        self._learn(optimum, unit)
+        self.log_likelihood_ = log_likelihood
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
         frame = _frames.read(table, self._columns, type(self).__name__, SUMMARY_HINT)
         x, m = (_frames.floats(frame, name) for name in self._columns)
-        refuse(frame, ~np.isfinite(x), f"have a missing or infinite {FREQUENCY}", "Drop or repair them.")
-        refuse(frame, x < 0, f"have a negative {FREQUENCY}", "Summarise the log anew.")
-        refuse(
-            frame,
-            ~np.isfinite(m) & (x > 0),
-            f"have repeat purchases but a missing or infinite {MONETARY_VALUE}",
-            "Drop or repair them.",
-        )
+        for check in self._checks:
+            refuse(frame, check.broken(x, m), check.phrase, check.remedy)
         return x, m
 
     def _used(self, columns: tuple[np.ndarray, ...]) -> np.ndarray:
         x, m = columns
         worthless = (x > 0) & (m <= 0)
-        if worthless.any():
+        self._warn_of_worthless(int(np.count_nonzero(worthless)), int(np.count_nonzero(x > 0)))
+        return (x > 0) & ~worthless
+
+    def _warn_of_worthless(self, worthless: int, repeats: int) -> None:
+        if worthless:
             warn(
-                f"GammaGammaModel leaves out {np.count_nonzero(worthless):,} of {np.count_nonzero(x > 0):,} repeat "
-                f"buyers, whose {MONETARY_VALUE} is not positive: the model is about purchases that cost something.",
+                f"GammaGammaModel leaves out {worthless:,} of {repeats:,} repeat buyers, whose {MONETARY_VALUE} is "
+                "not positive: the model is about purchases that cost something.",
                 DataQualityWarning,
             )
-        return (x > 0) & ~worthless
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         # v is such that the mean over customers is that of the sample, 1 in scaled units

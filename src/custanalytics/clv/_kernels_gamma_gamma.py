@@ -34,6 +34,20 @@ def log_likelihood_loop(start, stop, x, m, weight, theta, out):
 
 
 @kernel
+def shape_loop(start, stop, x, theta, out):
+    """What the log-likelihood holds of the shapes alone, per number of purchases.
+
+    That is log B(p x, q) and how much digamma rises from p x, and from q, to p x + q.
+    """
+    p, q = theta[0], theta[1]
+    for i in range(start, stop):
+        shape = p * x[i]
+        out[i, 0] = log_beta(shape, q)
+        out[i, 1] = digamma_rising(shape, q)
+        out[i, 2] = digamma_rising(q, shape)
+
+
+@kernel
 def spend_loop(start, stop, x, m, theta, out):
     """Expected value of a purchase, per customer; infinite where p x + q <= 1."""
     p, q, v = theta[0], theta[1], theta[2]

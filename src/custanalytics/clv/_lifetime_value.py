@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Self
 
+import narwhals as nw
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 
-from custanalytics._columns import DAYS_PER_UNIT
+from custanalytics import _engine_checks, _engines
+from custanalytics._columns import DAYS_PER_UNIT, FREQUENCY, LIFETIME_VALUE, MONETARY_VALUE, RECENCY, T
 from custanalytics._params import NONE, Having, Number, OneOf, Rule, check_params
+from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._beta_geo import BetaGeoModel
 from custanalytics.clv._discounting import discounting, force_of_discount
 from custanalytics.clv._gamma_gamma import GammaGammaModel
@@ -118,11 +123,12 @@ class LifetimeValue(BaseEstimator):
         Parameters
         ----------
         table : frame or mapping of arrays
-            One row per customer, with `frequency`, `recency`, `T` and `monetary_value`.
+            One row per customer, with `frequency`, `recency`, `T` and `monetary_value`. Of a table in an engine
+            (Polars lazy, DuckDB, Dask, Spark, Ibis) the models collect only counts and sums.
         y : None
             Ignored; here for scikit-learn.
-        sample_weight : array-like of shape (n_customers,), optional
-            Weight of each customer.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            Weight of each customer, or the column of the table that holds it.
 
         Returns
         -------
@@ -146,7 +152,7 @@ class LifetimeValue(BaseEstimator):
         self.n_features_in_ = self.feature_names_in_.size
         return self
 
-    def predict(self, table: Any) -> np.ndarray:
+    def predict(self, table: Any) -> Any:
         """Expected discounted value of each customer over the horizon.
 
         Parameters
@@ -157,7 +163,8 @@ class LifetimeValue(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_customers,)
-            In the currency of the log, at its value at the end of the observation.
+            In the currency of the log, at its value at the end of the observation. For a table in an engine (Polars
+            lazy, DuckDB, Dask, Spark, Ibis) the table itself, with the column `lifetime_value` added.
 
         Raises
         ------
@@ -166,6 +173,8 @@ class LifetimeValue(BaseEstimator):
         """
         check_params(self, self._rules)
         purchases, spend = self._models()
+        if _engines.is_lazy(table):
+            return _engines.native(self._added(table, purchases, spend))
         count = self._discounted(purchases, table)
         worth = float(spend) if isinstance(spend, Real) else spend.predict_spend(table)
         nothing = (count == 0) | (worth == 0) | (self.margin == 0)
@@ -181,6 +190,30 @@ class LifetimeValue(BaseEstimator):
             )
         return self.purchases, self.spend
 
+    def _added(self, table: Any, purchases: Any, spend: Any) -> nw.LazyFrame[Any]:
+        """A table in an engine, checked at once, with the values added where the rows are."""
+        count_columns = tuple(getattr(purchases, "feature_names_in_", (FREQUENCY, RECENCY, T)))
+        spend_columns = tuple(getattr(spend, "feature_names_in_", () if isinstance(spend, Real) else _SPEND))
+        needed = tuple(dict.fromkeys((*count_columns, *spend_columns)))
+        lazy = _engines.read_table(table, needed, type(self).__name__, SUMMARY_HINT)
+        checks = getattr(purchases, "_checks", ())
+        if checks:
+            _engine_checks.refuse(lazy, checks, *_engine_checks.numbers(lazy, count_columns))
+        if isinstance(spend, GammaGammaModel):
+            worth = spend._spend_expression(spend._checked(table))
+        elif isinstance(spend, Real):
+            worth = nw.lit(float(spend))
+        else:  # another estimator's spend is computed together with the value
+            whole = partial(_values, copy(self))
+            return _engines.map_columns(lazy, needed, whole, {LIFETIME_VALUE: float})
+        # Only what depends on few distinct numbers leaves the engine; the amounts are multiplied where they are.
+        counted = partial(_counts, copy(self), copy(purchases))
+        lazy = _engines.map_columns(lazy, count_columns, counted, {LIFETIME_VALUE: float})
+        count, margin = nw.col(LIFETIME_VALUE), float(self.margin)
+        nothing = (count == 0) | (worth == 0) | (nw.lit(margin) == 0)
+        value = nw.when(nothing).then(nw.lit(0.0)).otherwise(count * worth * margin)
+        return lazy.with_columns(value.alias(LIFETIME_VALUE))
+
     def _discounted(self, purchases: Any, table: Any) -> np.ndarray:
         horizon, rate = float(self.horizon), force_of_discount(float(self.discount_rate), self.time_unit)
         if hasattr(purchases, "predict_discounted_purchases"):
@@ -192,3 +225,14 @@ class LifetimeValue(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         given = [model for model in (self.purchases, self.spend) if not isinstance(model, Real)]
         return hasattr(self, "purchases_") or all(hasattr(model, "params_") for model in given)
+
+
+_SPEND = (FREQUENCY, MONETARY_VALUE)
+
+
+def _values(model: LifetimeValue, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {LIFETIME_VALUE: model.predict(columns)}
+
+
+def _counts(model: LifetimeValue, purchases: Any, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {LIFETIME_VALUE: model._discounted(purchases, columns)}

@@ -82,8 +82,8 @@ class PurchaseModel(LikelihoodModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            Expected purchases; P(alive) is included. For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
-            table itself, with the column `expected_purchases` added.
+            Expected purchases; P(alive) is included. For a table in an engine (Polars lazy, DuckDB, Dask, Spark,
+            Ibis) the table itself, with the column `expected_purchases` added.
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
         if _engines.is_lazy(table):
