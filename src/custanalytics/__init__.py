@@ -24,6 +24,7 @@ _HOME = {
     "RFMSegmenter": "rfm",
     "RFMSummary": "rfm",
     "RuleTable": "rfm",
+    "SegmentExplanation": "rfm",
     "TransactionValidator": "validation",
     "ValueTiers": "segmentation",
     "apply_merge_map": "validation",

@@ -28,7 +28,7 @@ DEFAULTS: Mapping[str, Callable[[], Any]] = {
     "validator": lambda: TransactionValidator(duplicates="auto"),
     "summary": RFMSummary,
     "scorer": RFMScorer,
-    "segmenter": RFMSegmenter,
+    "segmenter": lambda: RFMSegmenter(on_unreachable="ignore"),  # the report says which segments are out of reach
     "value": LifetimeValue,
     "churn_features": ChurnFeatures,
     "churn": ChurnClassifier,
@@ -47,6 +47,7 @@ TITLES: Mapping[str, str] = {
     "clusterer": "Cluster",
     "offers": "Choose next best offers",
 }
+SCORES = ("r_score", "f_score", "m_score")
 MAX_CHURN_ROWS = 60_000  # of training; more adds time and hardly any accuracy
 
 
@@ -76,18 +77,19 @@ def add_segment(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Ta
     if learn:
         scorer = getattr(c360, "scorer_", None)
         step = new(c360, name)
-        columns = list(getattr(step, "scores", ()))
+        columns = list(getattr(step, "scores", None) or SCORES)
         if scorer is None and not set(columns) <= set(table.columns):
             raise InvalidDataError(
                 f"Segments need scores, and the step 'scorer' is off or left out: the table has no {columns}."
             )
         step.fit(table.to_native())
-        n_bins, grid = getattr(scorer, "n_bins", None), getattr(step, "grid_", None)
-        if n_bins is not None and grid is not None and grid.shape[0] != n_bins:
-            raise InvalidDataError(
-                f"The segmenter's scores run from 1 to {n_bins} and its rules from 1 to {grid.shape[0]}. Pass rules "
-                "for these scores, set_params(segmenter__rules=...), or score with as many bins as the rules have."
-            )
+        bins = dict(zip(SCORES, getattr(scorer, "n_bins_", ()), strict=False))
+        for name, n in zip(getattr(step, "scores_", ()), getattr(step, "grid_", np.empty(0)).shape, strict=False):
+            if bins.get(name, n) != n:
+                raise InvalidDataError(
+                    f"The segmenter's scores run from 1 to {bins[name]} and its rules from 1 to {n}. Pass rules "
+                    "for these scores, set_params(segmenter__rules=...), or score with as many bins as the rules have."
+                )
     return add_by_transform(c360, name, table, log, learn)
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+from custanalytics._columns import TOTAL_VALUE
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Segment to codes, as `RuleTable` reads them, on scores from 1 to `n_bins`."""
+    """Segment to codes, as `RuleTable` reads them, the scores they are for, and where they come from."""
 
     rules: Mapping[str, tuple[str, ...]]
-    n_bins: int
+    n_bins: tuple[int, ...]
+    scores: tuple[str, ...]
+    scoring: Mapping[str, Any]
     source: str
 
 
@@ -44,19 +49,43 @@ _TEN = {
     "champions": "5[4-5]",
 }
 
+_VALUE = ("low", "medium", "high")  # as the scores rise
+_USAGE = ("zero", "light", "medium", "heavy")
+_TIERS = {
+    f"{value} value, {usage} usage": f"{m}{f}"
+    for m, value in reversed(list(enumerate(_VALUE, 1)))
+    for f, usage in reversed(list(enumerate(_USAGE, 1)))
+}
+
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "eleven-segments": Preset(
             {name: tuple(codes.split()) for name, codes in _ELEVEN.items()},
-            5,
+            (5, 5, 5),
+            ("r_score", "f_score", "m_score"),
+            {"n_bins": 5},
             "The list of 125 codes for eleven segments that circulates among marketing practitioners, here in its "
             "complete form: copies in use lack 231, 241 and 251, or run two codes together.",
         ),
         "ten-segments": Preset(
             {name: tuple(codes.split()) for name, codes in _TEN.items()},
-            5,
+            (5, 5),
+            ("r_score", "f_score"),
+            {"n_bins": 5},
             "The recency × frequency map of ten segments that most public Python scripts copy, with its own "
             "spelling of the names.",
+        ),
+        "value-usage": Preset(
+            {name: (codes,) for name, codes in _TIERS.items()},
+            (3, 4),
+            ("m_score", "f_score"),
+            {
+                "monetary": TOTAL_VALUE,
+                "shares": {"m_score": (0.5, 0.3, 0.2), "f_score": (0.5, 0.3, 0.2)},
+                "zero_apart": ("f_score",),
+            },
+            "Tiers of account planning: heavy, medium and light users are the first 20, next 30 and last 50 % of those "
+            "who came back, users of zero are apart; crossed with value tiers of the same shares.",
         ),
     }
 )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 
 from custanalytics._params import OneOf, check_value, integer
 from custanalytics.exceptions import RuleTableError
+from custanalytics.rfm._codes import KEYS, code_of, codes_of, names_for, parse, read_text, read_toml, write_toml
 from custanalytics.rfm._presets import PRESETS
-
-_TOKEN = re.compile(r"\d|\*|\[\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*\]")
-_SHOWN = 5
+from custanalytics.rfm._proof import count_scores, prove, shape_of
 
 
 class RuleTable:
@@ -29,11 +27,15 @@ class RuleTable:
     rules : mapping of str to iterable of str
         Segment to its codes. A code has one part per score, in the order recency, frequency, money: a digit, a
         list of numbers and ranges in brackets (``[4-5]``, ``[1,3]``, ``[10]``) or ``*`` for any score. "555" is
-        one cell, "[4-5][4-5]*" are four cells times all scores for money. One code may be given as a plain str.
-    n_bins : int or None, default=None
-        Scores run from 1 to this. None takes the largest number in the rules.
+        one cell, "[4-5][4-5]*" are four cells times all scores for money. A code may also be a mapping of the
+        scores that matter, ``{"r": "4-5", "f": 5}``. One code may be given without a list around it.
+    n_bins : int, sequence of int or None, default=None
+        Scores run from 1 to this; one number, or one per score. None takes the largest number in the rules.
     n_scores : {2, 3} or None, default=None
         Parts of a code. None takes what the codes have.
+    scores : sequence of str or None, default=None
+        Columns of the scores, in the order of the parts of a code. None takes the first of "r_score", "f_score" and
+        "m_score".
     source : str, default=""
         Where the rules come from.
 
@@ -41,10 +43,14 @@ class RuleTable:
     ----------
     segments : tuple of str
         Names in the order given.
-    n_bins : int
-        Number of scores per dimension.
+    codes : dict of str to tuple of str
+        The codes of each segment as they were given.
+    n_bins : int or tuple of int
+        Number of scores per dimension: one number where all are equal.
     n_scores : int
         Number of dimensions.
+    scores : tuple of str
+        Columns of the scores.
     grid : ndarray of shape (n_bins,) * n_scores
         Position in `segments` of the segment of each cell; read-only.
     source : str
@@ -75,22 +81,27 @@ class RuleTable:
 
     def __init__(
         self,
-        rules: Mapping[str, Iterable[str] | str],
+        rules: Mapping[str, Any],
         *,
-        n_bins: int | None = None,
+        n_bins: int | Sequence[int] | None = None,
         n_scores: int | None = None,
+        scores: Sequence[str] | None = None,
         source: str = "",
     ) -> None:
         if not isinstance(rules, Mapping) or not rules:
             raise RuleTableError("A rule table needs a mapping of segment to codes, such as {'best': ['5*'], ...}.")
-        parsed = {str(name): _parse_all(str(name), codes) for name, codes in rules.items()}
-        self.n_scores = _check_scores(parsed, n_scores)
-        largest = max((max(part) for codes in parsed.values() for code in codes for part in code if part), default=0)
-        self.n_bins = largest if n_bins is None else n_bins
-        check_value("n_bins", self.n_bins, (integer(2, 100),), "RuleTable")
+        names = names_for(rules, n_scores, scores)
+        self.codes = {str(name): codes_of(str(name), codes, names) for name, codes in rules.items()}
+        if len(self.codes) < len(rules):
+            raise RuleTableError(f"Two segments have the same name: {[str(name) for name in rules]}.")
+        parsed = {name: [parse(name, code) for code in codes] for name, codes in self.codes.items()}
+        self.n_scores = count_scores(parsed, n_scores if scores is None else len(names))
+        self.scores = names[: self.n_scores]
+        shape = shape_of(parsed, n_bins, self.n_scores)
+        self.n_bins = shape[0] if len(set(shape)) == 1 else shape
         self.source = source
         self.segments = tuple(parsed)
-        self.grid = self._prove(parsed)
+        self.grid = prove(parsed, shape)
         self.grid.flags.writeable = False
 
     @classmethod
@@ -99,8 +110,10 @@ class RuleTable:
 
         Parameters
         ----------
-        name : {"eleven-segments", "ten-segments"}
-            Eleven segments on three scores, or ten on recency and frequency; both on scores from 1 to 5.
+        name : {"eleven-segments", "ten-segments", "value-usage"}
+            Eleven segments on three scores, or ten on recency and frequency, both on scores from 1 to 5; or tiers of
+            value (1 to 3, `m_score`) crossed with tiers of usage (1 to 4, `f_score`).
+            ``RFMScorer.from_preset(name)`` makes the scores that they are for.
 
         Returns
         -------
@@ -114,7 +127,145 @@ class RuleTable:
         """
         check_value("name", name, (OneOf(tuple(PRESETS)),), "RuleTable.from_preset")
         preset = PRESETS[name]
-        return cls(preset.rules, n_bins=preset.n_bins, source=preset.source)
+        return cls(preset.rules, n_bins=preset.n_bins, scores=preset.scores, source=preset.source)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make a table from a plain mapping, as `to_dict` gives it.
+
+        Parameters
+        ----------
+        content : mapping
+            The codes of each segment under "segments", and if need be "n_bins", "scores" and "source". A mapping
+            without "segments" is taken for the segments themselves.
+
+        Returns
+        -------
+        table : RuleTable
+
+        Examples
+        --------
+        >>> from custanalytics.rfm import RuleTable
+        >>> table = RuleTable.from_dict({"n_bins": 3, "segments": {"core": {"r": 3}, "rest": {"r": "1-2"}}})
+        >>> table.to_dict()
+        {'n_bins': [3, 3], 'scores': ['r_score', 'f_score'], 'segments': {'core': ['[3]*'], 'rest': ['[1-2]*']}}
+        """
+        if not isinstance(content, Mapping) or not isinstance(content.get("segments"), Mapping):
+            return cls(content)
+        unknown = [key for key in content if key not in KEYS]
+        if unknown:
+            raise RuleTableError(f"Rules have the keys {list(KEYS)}; found {unknown} too.")
+        rest = {key: content[key] for key in KEYS[1:] if key in content}
+        return cls(content["segments"], **rest)
+
+    @classmethod
+    def from_toml(cls, source: str | PathLike[str]) -> Self:
+        """Make a table from a TOML file or text.
+
+        Parameters
+        ----------
+        source : str or path
+            Path of a file (a str that ends in ".toml" is one), or the text itself: a table ``[segments]``, and if
+            need be ``n_bins``, ``scores`` and ``source`` above it.
+
+        Returns
+        -------
+        table : RuleTable
+
+        Examples
+        --------
+        >>> from custanalytics.rfm import RuleTable
+        >>> table = RuleTable.from_toml('''
+        ... n_bins = 5
+        ... [segments]
+        ... core = {r = "4-5", f = "3-5"}
+        ... new  = {r = "4-5", f = "1-2"}
+        ... lost = {r = "1-3"}
+        ... ''')
+        >>> table.counts
+        {'core': 6, 'new': 4, 'lost': 15}
+        """
+        return cls.from_dict(read_toml(source))
+
+    @classmethod
+    def from_text(cls, text: str, *, n_bins: int | Sequence[int] | None = None, source: str = "") -> Self:
+        """Make a table from lines of text.
+
+        Parameters
+        ----------
+        text : str
+            A line per segment: its name, a colon, and its codes with spaces between them. # starts a comment.
+        n_bins : int, sequence of int or None, default=None
+            As for the class.
+        source : str, default=""
+            Where the rules come from.
+
+        Returns
+        -------
+        table : RuleTable
+
+        Examples
+        --------
+        >>> from custanalytics.rfm import RuleTable
+        >>> table = RuleTable.from_text('''
+        ... core: [4-5][3-5]
+        ... new:  [4-5][1-2]   # came lately, not often yet
+        ... lost: [1-3]*
+        ... ''')
+        >>> table.lookup(5, 1)
+        'new'
+        """
+        return cls(read_text(text), n_bins=n_bins, source=source)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain lists and text, for `from_dict`, JSON or TOML.
+
+        Returns
+        -------
+        content : dict
+            "n_bins", "scores", "segments" with the codes as they were given and, where it is known, "source".
+        """
+        rules = {name: list(codes) for name, codes in self.codes.items()}
+        content = {"n_bins": list(self.grid.shape), "scores": list(self.scores), "segments": rules}
+        return content | ({"source": self.source} if self.source else {})
+
+    def to_toml(self) -> str:
+        """The table as TOML text, for `from_toml`.
+
+        Returns
+        -------
+        text : str
+        """
+        return write_toml(self.to_dict())
+
+    def describe(self) -> str:
+        """What the rules are, in words: scores, provenance, and each segment with its cells and codes as given.
+
+        Returns
+        -------
+        text : str
+
+        Examples
+        --------
+        >>> from custanalytics.rfm import RuleTable
+        >>> print(RuleTable({"core": "[2-3]*", "rest": "1*"}, source="House rules.").describe())
+        2 segments on r_score 1-3 and f_score 1-3: every one of 9 cells has exactly one.
+        Source: House rules.
+        core  6 cells  [2-3]*
+        rest  3 cells  1*
+        """
+        width = max(map(len, self.segments))
+        ranges = " and ".join(f"{name} 1-{n}" for name, n in zip(self.scores, self.grid.shape, strict=True))
+        return "\n".join(
+            [
+                f"{len(self)} segments on {ranges}: every one of {self.grid.size:,} cells has exactly one.",
+                *([f"Source: {self.source}"] if self.source else []),
+                *(
+                    f"{name:<{width}}  {self.counts[name]} cells  {' '.join(codes)}"
+                    for name, codes in self.codes.items()
+                ),
+            ]
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -134,7 +285,10 @@ class RuleTable:
         -------
         segment : str
         """
-        if len(scores) != self.n_scores or not all(integer(1, self.n_bins).accepts(score) for score in scores):
+        bins = self.grid.shape
+        if len(scores) != self.n_scores or not all(
+            integer(1, n).accepts(score) for n, score in zip(bins, scores, strict=True)
+        ):
             raise ValueError(f"lookup takes {self.n_scores} scores from 1 to {self.n_bins}. Got {scores!r} instead.")
         return self.segments[self.grid[tuple(int(score) - 1 for score in scores)]]
 
@@ -142,7 +296,7 @@ class RuleTable:
         """Pairs of a segment and the codes of all its cells, best scores first."""
         for position, segment in enumerate(self.segments):
             cells = np.argwhere(self.grid == position)[::-1] + 1
-            yield segment, tuple(_code(cell) for cell in cells.tolist())
+            yield segment, tuple(code_of(cell) for cell in cells.tolist())
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -150,10 +304,11 @@ class RuleTable:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RuleTable):
             return NotImplemented
-        return self.segments == other.segments and np.array_equal(self.grid, other.grid)
+        mine, theirs = (self.segments, self.scores), (other.segments, other.scores)
+        return mine == theirs and np.array_equal(self.grid, other.grid)
 
     def __hash__(self) -> int:
-        return hash((self.segments, self.grid.tobytes()))
+        return hash((self.segments, self.scores, self.grid.tobytes()))
 
     def __repr__(self) -> str:
         return f"RuleTable({self.counts}, n_bins={self.n_bins}, n_scores={self.n_scores})"
@@ -163,79 +318,3 @@ class RuleTable:
         lines = [f"{name:<{width}}  {len(codes):>4}  {' '.join(codes)}" for name, codes in self]
         title = f"{len(self)} segments, {self.grid.size} cells, scores 1 to {self.n_bins}"
         return "\n".join([title, *([self.source] if self.source else []), *lines])
-
-    def _prove(self, parsed: dict[str, list[list[set[int]]]]) -> np.ndarray:
-        """Fill the grid, or say what is missing, doubled or dead."""
-        everything = set(range(1, self.n_bins + 1))
-        owners: dict[tuple[int, ...], list[str]] = {}
-        for segment, codes in parsed.items():
-            cells = {cell for code in codes for cell in itertools.product(*(part or everything for part in code))}
-            outside = sorted(cell for cell in cells if not everything.issuperset(cell))
-            if outside:
-                raise RuleTableError(
-                    f"The code {_code(outside[0])!r} of {segment!r} lies outside the scores 1 to {self.n_bins}."
-                )
-            for cell in cells:
-                owners.setdefault(cell, []).append(segment)
-        grid = np.full((self.n_bins,) * self.n_scores, -1, np.int64)
-        for cell, names in owners.items():
-            grid[tuple(score - 1 for score in cell)] = self.segments.index(names[0])
-        missing = [_code(cell) for cell in (np.argwhere(grid < 0) + 1).tolist()]
-        doubled = [f"{_code(cell)}: {', '.join(names)}" for cell, names in sorted(owners.items()) if len(names) > 1]
-        dead = [segment for position, segment in enumerate(self.segments) if not (grid == position).any()]
-        faults = [
-            _fault("missing", missing, f"of {grid.size} cells"),
-            _fault("doubled", doubled, f"of {grid.size} cells", "; "),
-            _fault("dead", dead, f"of {len(self.segments)} segments"),
-        ]
-        if any(faults):
-            raise RuleTableError(
-                "The rules must give every cell of the score grid exactly one segment, and every segment a cell of "
-                f"its own. {'. '.join(filter(None, faults))}. Change the codes so that each cell is listed once."
-            )
-        return grid
-
-
-def _fault(kind: str, names: list[str], of: str, separator: str = ", ") -> str:
-    if not names:
-        return ""
-    return f"{kind}: {len(names)} {of} ({separator.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
-
-
-def _code(cell: Iterable[int]) -> str:
-    return "".join(str(score) if score < 10 else f"[{score}]" for score in cell)
-
-
-def _parse_all(segment: str, codes: Any) -> list[list[set[int]]]:
-    return [
-        _parse(segment, code)
-        for code in (codes if isinstance(codes, Iterable) and not isinstance(codes, str) else [codes])
-    ]
-
-
-def _parse(segment: str, code: Any) -> list[set[int]]:
-    """The scores that each part of a code admits; an empty set stands for all."""
-    tokens = _TOKEN.findall(code) if isinstance(code, str) else []
-    if not tokens or "".join(tokens) != code:
-        raise RuleTableError(
-            f"Cannot read the code {code!r} of {segment!r}. A code has a digit, a bracket such as [4-5] or [1,3], "
-            "or * for each score: '555', '[4-5]1*'."
-        )
-    parts = []
-    for token in tokens:
-        spans = [span.split("-") for span in token.strip("[]*").split(",") if span]
-        part = {score for span in spans for score in range(int(span[0]), int(span[-1]) + 1)}
-        if token != "*" and not part:
-            raise RuleTableError(f"The range {token} in the code {code!r} of {segment!r} is empty.")
-        parts.append(part)
-    return parts
-
-
-def _check_scores(parsed: dict[str, list[list[set[int]]]], n_scores: int | None) -> int:
-    lengths = {len(code): segment for segment, codes in parsed.items() for code in codes}
-    wanted = n_scores if n_scores is not None else min(lengths, default=3)
-    check_value("n_scores", wanted, (integer(2, 3),), "RuleTable")
-    for length, segment in lengths.items():
-        if length != wanted:
-            raise RuleTableError(f"A code of {segment!r} has {length} parts where {wanted} scores are needed.")
-    return wanted
