@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reference.consent import Event, decide
 
 from custanalytics.datasets import simulate_transactions
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
 from custanalytics.validation import ConsentLedger
-from tests.reference.consent import Event, decide
 
 DAY = np.datetime64("2024-01-01", "D")
 CHANNELS, PURPOSES = ("email", "sms"), ("news", "survey")
@@ -270,15 +270,17 @@ def test_wrong_questions_are_refused() -> None:
         ledger.allowed([1], "emial", "news", "2024-02-01")
     with pytest.raises(ValueError, match="The 'purpose' argument of ConsentLedger must be an instance of str"):
         ledger.allowed([1], "email", None, "2024-02-01")
-    with pytest.raises(InvalidDataError, match="ids given to ConsentLedger are text .*those of the ledger are no text"):
+    with pytest.raises(
+        InvalidDataError, match=r"ids given to ConsentLedger are text .*those of the ledger are no text"
+    ):
         ledger.allowed(["1"], "email", "news", "2024-02-01")
     with pytest.raises(ValueError, match="names no time"):
         ledger.allowed([1], "email", "news", "soon")
-    with pytest.raises(ValueError, match="must be a frame with customer_id or a sequence of ids. Got '1'"):
+    with pytest.raises(ValueError, match=r"must be a frame with customer_id or a sequence of ids. Got '1'"):
         ledger.allowed("1", "email", "news", "2024-02-01")
     with pytest.raises(MissingColumnError, match="The 'customers' argument of ConsentLedger needs the columns"):
         ledger.allowed(pl.DataFrame({"id": [1]}), "email", "news", "2024-02-01")
-    with pytest.raises(InvalidDataError, match="ids given to ConsentLedger.merged are text"):
+    with pytest.raises(InvalidDataError, match=r"ids given to ConsentLedger.merged are text"):
         ledger.merged({"a": "b"})
     with pytest.raises(MissingColumnError, match=r"ConsentLedger needs the columns \['status'\]"):
         ConsentLedger(GOOD.drop(columns="status"))

@@ -148,7 +148,7 @@ def test_values_without_an_agreed_form_are_refused() -> None:
     for value in ([1], {"a": 1}, uuid4()):
         column = np.empty(1, object)
         column[0] = value
-        with pytest.raises(InvalidDataError, match="has no agreed form to make a pseudonym of. Turn it into text"):
+        with pytest.raises(InvalidDataError, match=r"has no agreed form to make a pseudonym of. Turn it into text"):
             pseudonymize({"x": column}, "x", KEY)
     with pytest.raises(MissingColumnError, match=r"pseudonymize needs the columns \['y'\]; found \['x'\]"):
         pseudonymize({"x": ["a"]}, ["x", "y"], KEY)
