@@ -36,6 +36,8 @@ def judge(
             broken.add("missing_amount")
         elif math.isinf(amount):
             broken.add("non_finite_amount")
+        elif abs(amount) > 1e15:
+            broken.add("huge_amount")
         if quantity is not None and math.isinf(quantity):
             broken.add("unparsable_quantity")
         if not broken:

@@ -10,7 +10,14 @@ from tests.reference.validation import mix
 
 from custanalytics import _jit
 from custanalytics._hashing import mix as kernel_mix
-from custanalytics.validation._copies import copies, rows_sharing_hash
+from custanalytics.validation._copies import first_of, rows_sharing_hash
+
+
+def copies(keys: list[np.ndarray], n_rows: int) -> np.ndarray:
+    later, first = first_of(keys, n_rows)
+    assert all(np.array_equal(key[later], key[first]) for key in keys)
+    assert np.all(first < later)
+    return later
 
 
 def signed(value: int) -> int:
@@ -54,7 +61,6 @@ def test_every_size_of_part(n: int) -> None:
     assert copies([np.zeros(n, np.int64)], n).tolist() == list(range(1, n))
 
 
-def test_rows_with_a_wrong_bit_take_no_part() -> None:
-    hashes = np.zeros(4, np.uint64)
-    rows, first = rows_sharing_hash(hashes, np.array([4, 1, 0, 2], np.uint32), 4)
-    assert (rows.tolist(), first.tolist()) == ([1, 2, 3], [1, 1, 1])
+def test_rows_that_share_a_hash_and_the_earliest_of_them() -> None:
+    rows, first = rows_sharing_hash(np.array([5, 0, 0, 7, 0], np.uint64))
+    assert (rows.tolist(), first.tolist()) == ([1, 2, 4], [1, 1, 1])

@@ -234,6 +234,8 @@ def test_typed_logs_are_judged_as_by_the_slow_reference(rows: list[dict[str, Any
         assert report.rows_in == report.rows_clean + report.rows_quarantined == len(rows)
         assert report.rows_quarantined == sum(report.patterns.values()) == len(found)
         for rule in TransactionValidator.rules():
+            if rule.severity == "warning":
+                continue
             wanted = sum(kept) if rule.name == "return" else sum(rule.name in broken for broken in expected)
             assert report.counts[rule.name] == wanted
 

@@ -96,6 +96,7 @@ BREAKERS = [
     ("non_finite_amount", {"amount": "Infinity"}),
     ("non_finite_amount", {"amount": "1e999"}),
     ("non_finite_amount", {"amount": 10**400}),
+    *(("huge_amount", {"amount": value}) for value in (1.1e15, -1e308, "1e300", 10**16, Decimal("1e20"))),
     ("unparsable_quantity", {"quantity": float("inf")}),
     ("unparsable_quantity", {"quantity": "two"}),
 ]
@@ -109,6 +110,32 @@ def test_a_row_breaks_exactly_one_rule(rule: str, wrong: dict[str, Any]) -> None
     assert found == ["", "", rule, ""]
     assert clean["order_id"].tolist() == [0, 1, 3]
     assert {name for name, rows in validator.report_.counts.items() if rows} == {rule}
+
+
+WARNINGS = [
+    *(
+        ("untidy_customer_id", {"customer_id": text})
+        for text in (" ann", "ann\t", "ann\u200b", "\ufeffann", "cafe\u0301")
+    ),
+    *(("timestamp_format", {"timestamp": text}) for text in ("31/12/2023", "2024/1/31", "May 1, 2024", "1-May-2024")),
+    *(("amount_format", {"amount": text}) for text in ("1,234.50", "1.234,50", "-1,234,567.8")),
+    ("quantity_format", {"quantity": "1,234.50"}),
+    ("sign_mismatch", {"quantity": -1}),
+    ("sign_mismatch", {"quantity": 1, "amount": -5.0}),
+]
+
+
+@pytest.mark.parametrize(("rule", "odd"), WARNINGS, ids=[f"{rule}-{row}" for row, (rule, _) in enumerate(WARNINGS)])
+def test_a_row_is_kept_with_a_warning(rule: str, odd: dict[str, Any]) -> None:
+    rows = [SOUND | {"order_id": row} for row in range(4)]
+    rows[2] |= odd
+    clean, found, validator = validate(rows)
+    assert found == [""] * 4
+    assert len(clean) == 4
+    report = validator.report_
+    assert {name for name, count in report.counts.items() if count} - {"return"} == {rule}
+    assert (report.score, report.scores[rule]) == (0.875, 0.75)
+    assert f"  {rule}: " in str(report)
 
 
 def test_the_end_of_time_is_implausible_and_in_the_future() -> None:
@@ -282,8 +309,8 @@ def test_the_rules_are_listed_with_what_to_do() -> None:
     assert [rule.bit for rule in rules] == [1 << place for place in range(len(rules))]
     assert len({rule.name for rule in rules}) == len(rules)
     assert {rule.name for rule in rules if rule.severity == "flag"} == {"return"}
-    assert all(rule.description and rule.remedy.endswith(".") for rule in rules)
-    tested = {rule for rule, _ in BREAKERS} | {"duplicate", "return"}
+    assert all(rule.message and rule.remedy.endswith(".") for rule in rules)
+    tested = {rule for rule, _ in [*BREAKERS, *WARNINGS]} | {"duplicate", "return"}
     assert {rule.name for rule in rules} == tested
 
 

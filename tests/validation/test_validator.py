@@ -40,7 +40,7 @@ LOG = pd.DataFrame(
         ({"columns": 3}, "The 'columns' parameter of TransactionValidator must be an instance of Mapping"),
         (
             {"on_error": "ignore"},
-            "The 'on_error' parameter of TransactionValidator must be a str among {'quarantine', 'raise'}",
+            "The 'on_error' parameter of TransactionValidator must be a str among {'quarantine', 'raise', 'repair'}",
         ),
         ({"duplicates": "drop"}, "The 'duplicates' parameter of TransactionValidator must be a str among"),
         ({"as_of": 20241231}, "The 'as_of' parameter of TransactionValidator must be an instance of str or date"),
@@ -236,27 +236,32 @@ def test_the_report_as_text_html_and_dict() -> None:
     lines = str(report).splitlines()
     assert lines[0] == "4 rows in = 1 clean (25.00%) + 3 quarantined"
     assert len([line for line in lines if line.split()[0] in report.counts]) == len(TransactionValidator.rules())
-    assert any(line.split() == ["missing_amount", "2", "quarantined"] for line in lines)
-    assert any(line.split() == ["duplicate", "0"] for line in lines)
+    assert lines[1] == "quality score 25.00 %"
+    assert any(line.split() == ["missing_amount", "2", "50.00", "%", "quarantined"] for line in lines)
+    assert any(line.split() == ["duplicate", "0", "100.00", "%"] for line in lines)
+    assert any(line.split() == ["return", "0"] for line in lines)
     assert any(line.startswith("  future_timestamp: the timestamp is after `as_of`. Check the clock") for line in lines)
     page = report._repr_html_()
     assert page.count("<tr>") == 1 + len(TransactionValidator.rules())
-    assert "<td>missing_amount</td><td style='text-align:right'>2</td><td>quarantined</td>" in page
+    assert "<td>missing_amount</td><td style='text-align:right'>2</td>" in page
+    assert "<td style='text-align:right'>50.00 %</td><td>quarantined</td>" in page
     plain = json.loads(json.dumps(report.to_dict()))
     assert plain["rules"]["missing_amount"] == 2
     assert plain["rules"]["return"] == 0
+    assert (plain["score"], plain["scores"]["missing_amount"], "return" in plain["scores"]) == (0.25, 0.5, False)
     assert plain["patterns"] == [
         {"rules": ["future_timestamp"], "rows": 1},
         {"rules": ["missing_amount"], "rows": 1},
         {"rules": ["missing_timestamp", "missing_amount"], "rows": 1},
     ]
-    assert [plain[name] for name in ("rows_in", "rows_clean", "rows_quarantined", "flagged", "notes")] == [
+    assert [plain[name] for name in ("rows_in", "rows_clean", "rows_quarantined", "rows_merged", "notes")] == [
         4,
         1,
         3,
-        ["return"],
+        0,
         [],
     ]
+    assert plain["flagged"] == [rule.name for rule in TransactionValidator.rules() if rule.severity != "error"]
 
 
 def test_html_is_escaped() -> None:
@@ -267,7 +272,8 @@ def test_html_is_escaped() -> None:
 
 def test_a_rule_is_a_plain_value() -> None:
     rule = TransactionValidator.rules()[-1]
-    assert rule == ValidationRule(rule.name, "flag", rule.description, rule.remedy, rule.bit)
+    assert rule == ValidationRule(rule.name, None, "flag", rule.message, rule.remedy, bit=rule.bit)
+    assert rule.description == rule.message
 
 
 def test_cdnow_keeps_every_purchase_where_copies_cannot_be_told_from_purchases() -> None:
@@ -288,11 +294,11 @@ def test_the_kernels_run_uncompiled() -> None:
         "import warnings; warnings.simplefilter('error')\n"
         "import pandas as pd\n"
         "from custanalytics.validation import TransactionValidator\n"
-        "log = pd.DataFrame({'customer_id': [1, 1, 2, -1, 2], 'amount': [1, 1, -2, 3, 9e99]})\n"
+        "log = pd.DataFrame({'customer_id': [1, 1, 2, -1, 2], 'amount': [1, 1, -2, 3, 9e9]})\n"
         "log['timestamp'] = '2024-05-01T10:00'\n"
         "validator = TransactionValidator().fit(log)\n"
         "print(validator.transform(log)['amount'].tolist(), validator.quarantine_['reasons'].tolist())"
     )
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.strip() == "[1.0, -2.0, 9e+99] ['duplicate', 'placeholder_customer']", done.stderr
+    assert done.stdout.strip() == "[1.0, -2.0, 9000000000.0] ['duplicate', 'placeholder_customer']", done.stderr

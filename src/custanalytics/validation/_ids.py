@@ -13,7 +13,19 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics.validation import _kernels as k
-from custanalytics.validation._values import MISSING_TEXT, Reading, distinct, is_text, keys_of, plain, rare, spread
+from custanalytics.validation._text_ids import judge_text, read_text_ids
+from custanalytics.validation._values import (
+    Reading,
+    distinct,
+    is_int64,
+    is_text,
+    is_untidy,
+    keys_of,
+    plain,
+    rare,
+    spread,
+    tidy,
+)
 
 _EXACT = 2.0**53  # whole floats up to here are exact integers
 _INT64 = 2**63
@@ -33,21 +45,18 @@ def placeholder_numbers(texts: frozenset[str]) -> np.ndarray:
     return np.array(sorted(number for number in whole if abs(number) < _INT64), np.int64)
 
 
-def read_ids(frame: nw.DataFrame[Any], texts: frozenset[str]) -> Reading:
+def read_ids(frame: nw.DataFrame[Any], texts: frozenset[str], mend: bool = False) -> Reading:
     """Read the customer ids. Those of integer columns are held against the placeholders by the kernel."""
     series = frame[CUSTOMER_ID]
-    if series.dtype.is_integer():
+    if is_int64(series):
         missing = series.is_null().to_numpy() if series.null_count() else None
         whole = _frames.integers(series if missing is None else series.fill_null(0))
         return Reading(whole, None if missing is None else _where(missing, k.MISSING_ID))
     if series.dtype.is_float():
         return _read_floats(frame, texts)
     if is_text(series):
-        numbers, found = distinct(series)
-        verdicts = np.array([_judge(value, texts) for value in found], np.uint32)
-        faults = spread(numbers, verdicts, k.MISSING_ID) if verdicts.any() or (numbers < 0).any() else None
-        return Reading(numbers, faults)
-    return _read_objects(frame, texts)
+        return read_text_ids(series, texts, mend)
+    return _read_objects(frame, texts, mend)
 
 
 def _read_floats(frame: nw.DataFrame[Any], texts: frozenset[str]) -> Reading:
@@ -64,43 +73,60 @@ def _read_floats(frame: nw.DataFrame[Any], texts: frozenset[str]) -> Reading:
     return Reading(keys_of(frame[CUSTOMER_ID]), faults)
 
 
-def _read_objects(frame: nw.DataFrame[Any], texts: frozenset[str]) -> Reading:
+def _read_objects(frame: nw.DataFrame[Any], texts: frozenset[str], mend: bool) -> Reading:
     numbers, values = distinct(frame[CUSTOMER_ID])
-    verdicts = np.array([_judge(value, texts) for value in values], np.uint32)
+    verdicts = np.array([judge_id(value, texts) for value in values], np.uint32)
     names = [_kind(value) for value in values]
     usable = np.array([bool(name) for name in names], bool) & (verdicts == 0)
     if usable.any():
         kinds = np.unique(np.array(names)[usable], return_inverse=True)[1]
         weights = np.bincount(numbers[numbers >= 0], minlength=len(values))[usable]
         verdicts[np.flatnonzero(usable)[rare(kinds, weights)]] |= k.MIXED_ID_TYPES
+    sound = verdicts == 0
+    untidy = np.array([good and is_untidy(value) for good, value in zip(sound, values, strict=True)], bool)
+    mended = spread(numbers, _where(untidy, k.UNTIDY_ID), 0) if mend and untidy.any() else None
+    if mended is None:
+        verdicts |= _where(untidy, k.UNTIDY_ID)
+    else:
+        values = [tidy(value) if bad else value for bad, value in zip(untidy, values, strict=True)]
+        numbers, values, sound, verdicts = _renumber(numbers, values, sound, verdicts)
     faults = spread(numbers, verdicts, k.MISSING_ID)
-    kept = {name for name, verdict in zip(names, verdicts, strict=True) if verdict == 0}
-    if kept == {"number"} and all(_is_int64(value) for value, bad in zip(values, verdicts, strict=True) if not bad):
-        whole = np.array([0 if bad else int(value) for value, bad in zip(values, verdicts, strict=True)], np.int64)
+    kept = {_kind(value) for value, good in zip(values, sound, strict=True) if good}
+    if kept == {"number"} and all(_is_int64(value) for value, good in zip(values, sound, strict=True) if good):
+        whole = np.array([int(value) if good else 0 for value, good in zip(values, sound, strict=True)], np.int64)
         ids = spread(numbers, whole, 0)
         return Reading(ids, faults, _frames.like(frame, CUSTOMER_ID, ids))
     if kept == {"text"}:
-        clean = [None if bad else value for value, bad in zip(values, verdicts, strict=True)]
+        clean = [value if good else None for value, good in zip(values, sound, strict=True)]
         column = [None if number < 0 else clean[number] for number in numbers.tolist()]
         series = nw.new_series(CUSTOMER_ID, column, dtype=nw.String, backend=frame.implementation)
-        return Reading(numbers, faults, series)
+        return Reading(numbers, faults, series, mended=mended)
     return Reading(numbers, faults)
+
+
+def _renumber(numbers: np.ndarray, values: list[Any], *arrays: np.ndarray) -> tuple[Any, ...]:
+    """Give equal values one number again, after some were tidied."""
+    first: dict[Any, int] = {}
+    for at, value in enumerate(values):
+        if isinstance(value, str):
+            first.setdefault(value, at)
+    target = np.array([first[value] if isinstance(value, str) else at for at, value in enumerate(values)], np.int64)
+    return spread(numbers, target, -1), values, *arrays
 
 
 def _where(rows: np.ndarray, bit: int) -> np.ndarray:
     return rows.astype(np.uint32) * np.uint32(bit)
 
 
-def _judge(value: Any, texts: frozenset[str]) -> int:
+def judge_id(value: Any, texts: frozenset[str]) -> int:
     """The faults of one distinct id, its type in the column apart."""
     if not _kind(value):
         return k.INVALID_ID
     if _is_integer(value) and abs(value) >= _INT64:  # too long to be worth writing out
         return 0
-    text = plain(str(_whole(value)))
-    if isinstance(value, str) and text in MISSING_TEXT:
-        return k.BLANK_ID
-    return k.PLACEHOLDER_ID if text in texts else 0
+    if isinstance(value, str):
+        return judge_text(value, texts)
+    return k.PLACEHOLDER_ID if plain(str(_whole(value))) in texts else 0
 
 
 def _kind(value: Any) -> str:

@@ -24,54 +24,158 @@ FUTURE_TIME = 1 << 10
 MISSING_AMOUNT = 1 << 11
 UNPARSABLE_AMOUNT = 1 << 12
 NON_FINITE_AMOUNT = 1 << 13
-UNPARSABLE_QUANTITY = 1 << 14
-DUPLICATE = 1 << 15
-RETURN = 1 << 16
+HUGE_AMOUNT = 1 << 14
+UNPARSABLE_QUANTITY = 1 << 15
+DUPLICATE = 1 << 16
+UNTIDY_ID = 1 << 17
+TIME_FORMAT = 1 << 18
+AMOUNT_FORMAT = 1 << 19
+QUANTITY_FORMAT = 1 << 20
+SIGN_MISMATCH = 1 << 21
+RETURN = 1 << 22
+OWN_ERROR = 1 << 30  # some rule of the caller's, which one is noted elsewhere
+OWN_WARNING = 1 << 31
+FIRST_OWN = 32  # the place of the caller's first rule in the mask of 64 bits that the report counts
 
 NO_TIME = np.iinfo(np.int64).min
+DAY = 86_400_000_000
 UNREAD_TIME = MISSING_TIME | UNPARSABLE_TIME | AMBIGUOUS_TIME
 UNREAD_AMOUNT = MISSING_AMOUNT | UNPARSABLE_AMOUNT | NON_FINITE_AMOUNT
+_STEP = 0x5851F42D4C957F2D
+_LOW = 0xFFFFFFFF
 
 
 @kernel
-def screen(start, stop, ids, placeholders, times, window, amounts, quantities, time_keys, faults, hashes):
-    """Add the faults of typed values to `faults`, and hash each row.
+def judge_amount(amount, largest):
+    """The fault of a typed amount, or 0."""
+    if abs(amount) <= largest:
+        return 0
+    if np.isnan(amount):
+        return MISSING_AMOUNT
+    return NON_FINITE_AMOUNT if np.isinf(amount) else HUGE_AMOUNT
+
+
+@kernel
+def judge_time(time, window):
+    """The faults of a time, or 0; `window` is (first plausible, last past, first implausible) microsecond."""
+    if time == NO_TIME:
+        return MISSING_TIME
+    found = 0
+    if time < window[0] or time >= window[2]:
+        found |= IMPLAUSIBLE_TIME
+    if time > window[1]:
+        found |= FUTURE_TIME
+    return found
+
+
+@kernel
+def screen(
+    start, stop, ids, placeholders, times, window, amounts, largest, quantities, exact, size, shift, wrong,
+    faults, returns, ends, words,
+):  # fmt: skip
+    """Hold the rows of one slice against every rule on typed values, and group them by hash: one pass.
 
     `placeholders` holds the integer ids that stand for nobody (empty where the reader has judged the ids).
-    `window` is (first plausible, last past, first implausible) microsecond. `quantities` may be empty.
-    A row's hash is made of its `ids`, its `time_keys` (the time at full resolution) and its amount.
+    `quantities` may be empty. A row's hash is made of its `ids`, its `exact` time (at full resolution) and its amount.
+    The rows without a bit of `wrong` are sorted by the top bits of their hash, which say its part, within the slice of
+    `size` rows: `ends` gets where each part of the slice ends, `words` further bits of the hash above the row, plus one.
+    Returns the earliest and the latest plausible time, and whether one of the sorted rows has a time of day.
     """
+    hashes = np.empty(stop - start, np.uint64)
+    heads = np.zeros(ends.shape[1] + 1, np.int64)
+    low, high, clock = np.int64(window[2]), np.int64(window[0]), np.int64(0)
     for row in range(start, stop):
         found = np.int64(faults[row])
         for placeholder in placeholders:
             if ids[row] == placeholder and not found & MISSING_ID:
                 found |= PLACEHOLDER_ID
         time = times[row]
-        if time == NO_TIME:
-            if not found & UNREAD_TIME:
-                found |= MISSING_TIME
-        else:
-            if time < window[0] or time >= window[2]:
-                found |= IMPLAUSIBLE_TIME
-            if time > window[1]:
-                found |= FUTURE_TIME
+        if window[0] <= time <= window[1] and time < window[2]:
+            low, high = min(low, time), max(high, time)
+        elif not found & UNREAD_TIME:
+            found |= judge_time(time, window)
         amount = amounts[row]
-        if not found & UNREAD_AMOUNT:
-            if np.isnan(amount):
-                found |= MISSING_AMOUNT
-            elif np.isinf(amount):
-                found |= NON_FINITE_AMOUNT
+        if not found & UNREAD_AMOUNT and not abs(amount) <= largest:
+            found |= judge_amount(amount, largest)
         back = amount < 0.0
         if quantities.size:
-            if np.isinf(quantities[row]):
+            quantity = quantities[row]
+            if np.isinf(quantity):
                 found |= UNPARSABLE_QUANTITY
-            back |= quantities[row] < 0.0
-        if back:
-            found |= RETURN
+            if amount * quantity < 0.0:
+                found |= SIGN_MISMATCH
+            back |= quantity < 0.0
+        returns[row] = back
         faults[row] = found
-        # Amounts closer than 2**-20 may share a hash: it only nominates candidates, which are compared in full.
-        coarse = np.int64(0) if found & UNREAD_AMOUNT or abs(amount) > 1e12 else np.int64(amount * 1048576.0)
-        hashes[row] = mix(np.int64(mix(np.int64(mix(ids[row])) + time_keys[row])) + coarse)
+        if not found & wrong:
+            clock |= time % DAY
+            # Amounts closer than 2**-20 may share a hash: it only nominates rows, which are compared in full.
+            coarse = np.int64(amount * 1048576.0) if abs(amount) < 4e12 else np.int64(0)
+            mixed = mix(np.int64(mix(ids[row] + np.int64(_STEP) * exact[row])) + coarse)
+            hashes[row - start] = mixed
+            heads[np.int64(mixed >> np.uint64(shift)) + 1] += 1
+    for part in range(1, heads.size):
+        heads[part] += heads[part - 1]
+    for row in range(start, stop):
+        if not np.int64(faults[row]) & wrong:
+            mixed = hashes[row - start]
+            part = np.int64(mixed >> np.uint64(shift))
+            words[start + heads[part]] = (mixed << np.uint64(32)) | np.uint64(row + 1)
+            heads[part] += 1
+    for part in range(ends.shape[1]):
+        ends[start // size, part] = heads[part]
+    return low, high, clock
+
+
+@kernel
+def room_for(slots):
+    """The same words in a table of four times the size."""
+    larger = np.zeros(4 * slots.size, np.uint64)
+    mask = np.int64(larger.size - 1)
+    for word in slots:
+        if word:
+            at = np.int64(word >> np.uint64(32)) & mask
+            while larger[at]:
+                at = (at + 1) & mask
+            larger[at] = word
+    return larger
+
+
+@kernel
+def share_hash(start, stop, size, ends, words, alike):
+    """Mark the rows of some parts whose hash another row has too; returns how many come after the first of theirs."""
+    slots = np.zeros(8192, np.uint64)
+    found = 0
+    for part in range(start, stop):
+        slots[:] = 0
+        held = 0
+        for piece in range(ends.shape[0]):
+            begin = ends[piece, part - 1] if part else 0
+            for k in range(piece * size + begin, piece * size + ends[piece, part]):
+                word = words[k]
+                mask = np.int64(slots.size - 1)
+                at = np.int64(word >> np.uint64(32)) & mask
+                while slots[at] and (slots[at] ^ word) >> np.uint64(32):
+                    at = (at + 1) & mask
+                if slots[at]:
+                    alike[np.int64(slots[at] & np.uint64(_LOW)) - 1] = True
+                    alike[np.int64(word & np.uint64(_LOW)) - 1] = True
+                    found += 1
+                    continue
+                slots[at] = word
+                held += 1
+                if 2 * held > slots.size:
+                    slots = room_for(slots)
+    return found
+
+
+@kernel
+def count_days(start, stop, times, low, share, counts):
+    """Count the rows of each day from `low` on (as days since 1970) in the share of the rows that the slice is."""
+    for row in range(start, stop):
+        day = times[row] // DAY - low
+        if 0 <= day < counts.shape[1]:
+            counts[start // share, day] += 1
 
 
 @kernel
@@ -82,20 +186,18 @@ def rehash(start, stop, keys, seed, hashes):
 
 
 @kernel
-def partition(hashes, faults, wrong, shift, starts, rows, sorted_hashes):
-    """Group the rows without a wrong bit by the top bits of their hash, in row order within a group."""
+def partition(hashes, shift, starts, rows, sorted_hashes):
+    """Group the rows by the top bits of their hash, in row order within a group."""
     for row in range(hashes.size):
-        if not np.int64(faults[row]) & wrong:
-            starts[np.int64(hashes[row] >> np.uint64(shift)) + 1] += 1
+        starts[np.int64(hashes[row] >> np.uint64(shift)) + 1] += 1
     for part in range(1, starts.size):
         starts[part] += starts[part - 1]
     at = starts.copy()
     for row in range(hashes.size):
-        if not np.int64(faults[row]) & wrong:
-            part = np.int64(hashes[row] >> np.uint64(shift))
-            rows[at[part]] = row
-            sorted_hashes[at[part]] = hashes[row]
-            at[part] += 1
+        part = np.int64(hashes[row] >> np.uint64(shift))
+        rows[at[part]] = row
+        sorted_hashes[at[part]] = hashes[row]
+        at[part] += 1
 
 
 @kernel

@@ -1,30 +1,45 @@
-"""The rules of a transaction log, as data: one row each, in the order of their bits."""
+"""The rules of a transaction log, as data: one row each, in the order of their bits; and rules of the caller's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from custanalytics.validation import _kernels as k
 
-QUARANTINE, FLAG = "quarantine", "flag"
+ERROR, WARNING, FLAG = "error", "warning", "flag"
+WEIGHTS: Mapping[str, float] = {ERROR: 1.0, WARNING: 0.5, FLAG: 0.0}
 
 
 @dataclass(frozen=True)
 class ValidationRule:
-    """One thing that can be wrong with a row of a transaction log.
+    """One thing that can be wrong with a row of a transaction log: one of the library's, or one of yours.
 
-    Attributes
+    Yours go to ``TransactionValidator(custom_rules=[...])``.
+
+    Parameters
     ----------
     name : str
         What `TransactionValidator.report_` and the `reasons` of a quarantined row call it.
-    severity : {"quarantine", "flag"}
-        Whether a row that breaks the rule is set aside, or kept and flagged.
-    description : str
+    check : callable or Narwhals expression, default=None
+        Which rows break the rule. A function takes the log under standard names, with times and numbers read, as a
+        frame of the library that came in, and gives booleans, one a row (a missing one is False); if it cannot work
+        on such a frame, let it call ``narwhals.from_native``. An expression gives the same, for example
+        ``nw.col("amount") > 1e6``. The library's own rules have None.
+    severity : {"error", "warning", "flag"}, default="error"
+        A row that breaks an error is set aside; one that breaks a warning is kept and reported. A flag marks what is
+        no fault: the library's rule of returns. It cannot be had for rules of yours.
+    message : str, default=""
         When a row breaks the rule.
-    remedy : str
+    remedy : str, default=""
         What to do about it.
-    bit : int
-        The rule's bit in the mask of a row.
+    repair : mapping of str to callable or Narwhals expression, or str, default=None
+        What `on_error="repair"` does about it: columns with their new values, which replace those of the rows that
+        break the rule, for example ``{"amount": nw.col("amount") / 100}``. Rows that break the rule even so are set
+        aside. The library's own rules say it in words.
+    bit : int, default=0
+        The rule's bit in the mask of a row; the validator numbers yours.
 
     See Also
     --------
@@ -32,144 +47,202 @@ class ValidationRule:
 
     Examples
     --------
-    >>> from custanalytics.validation import TransactionValidator
+    >>> from custanalytics.validation import TransactionValidator, ValidationRule
     >>> rule = TransactionValidator.rules()[0]
     >>> rule.name, rule.severity
-    ('missing_customer_id', 'quarantine')
+    ('missing_customer_id', 'error')
     >>> rule.remedy
     'Find the customer through the order, or leave the row out of per-customer figures.'
+
+    A rule of your own, with its repair:
+
+    >>> import narwhals as nw
+    >>> cents = ValidationRule(
+    ...     name="in_cents",
+    ...     check=nw.col("amount") > 10_000,
+    ...     message="the amount is beyond 10,000: it is in cents",
+    ...     repair={"amount": nw.col("amount") / 100},
+    ... )
+    >>> validator = TransactionValidator(custom_rules=[cents], on_error="repair", as_of="2024-12-31")
+    >>> log = {"customer_id": [1, 2], "timestamp": ["2024-05-01", "2024-05-02"], "amount": [19.0, 24900.0]}
+    >>> validator.fit_transform(log)["amount"].tolist()
+    [19.0, 249.0]
     """
 
     name: str
-    severity: str
-    description: str
-    remedy: str
-    bit: int
+    check: Any = None
+    severity: str = ERROR
+    message: str = ""
+    remedy: str = ""
+    repair: Any = None
+    bit: int = 0
+
+    @property
+    def description(self) -> str:
+        """The message, by its earlier name."""
+        return self.message
+
+
+def _error(name: str, message: str, remedy: str, bit: int, repair: str | None = None) -> ValidationRule:
+    return ValidationRule(name, None, ERROR, message, remedy, repair, bit)
+
+
+def _warning(name: str, message: str, remedy: str, bit: int, repair: str | None = None) -> ValidationRule:
+    return ValidationRule(name, None, WARNING, message, remedy, repair, bit)
+
+
+def _flag(name: str, message: str, remedy: str, bit: int) -> ValidationRule:
+    return ValidationRule(name, None, FLAG, message, remedy, None, bit)
 
 
 RULES = (
-    ValidationRule(
+    _error(
         "missing_customer_id",
-        QUARANTINE,
         "the customer id is null, None or NaN",
         "Find the customer through the order, or leave the row out of per-customer figures.",
         k.MISSING_ID,
     ),
-    ValidationRule(
+    _error(
         "blank_customer_id",
-        QUARANTINE,
         "the customer id is empty, white space, or the text of a missing value (nan, none, null, nat, <na>)",
         "Read the source with its missing values declared, so that they arrive as null.",
         k.BLANK_ID,
     ),
-    ValidationRule(
+    _error(
         "placeholder_customer",
-        QUARANTINE,
         "the customer id is one of `placeholder_ids`: it stands for anybody",
         "Change placeholder_ids=(...) if such an id is a real customer, or if yours has other placeholders.",
         k.PLACEHOLDER_ID,
     ),
-    ValidationRule(
+    _error(
         "invalid_customer_id",
-        QUARANTINE,
         "the customer id is an infinite number or a list, dict or other container, not one text or number",
         "Take the id out of the container, for example with .str[0].",
         k.INVALID_ID,
     ),
-    ValidationRule(
+    _error(
         "mixed_id_types",
-        QUARANTINE,
         "the customer id is of another type than more than half of the ids: 1 and '1' are never merged silently",
         "Make the ids one type first, for example with astype(str).",
         k.MIXED_ID_TYPES,
     ),
-    ValidationRule(
+    _error(
         "missing_timestamp",
-        QUARANTINE,
         "the timestamp is null, NaT, empty, or the text of a missing value",
         "Take the date from the order or the load batch, if you trust it.",
         k.MISSING_TIME,
     ),
-    ValidationRule(
+    _error(
         "unparsable_timestamp",
-        QUARANTINE,
         "the timestamp is no date: a text in no known format, or an object of another type",
         "Name the format: date_format='%d.%m.%y %H:%M'.",
         k.UNPARSABLE_TIME,
     ),
-    ValidationRule(
+    _error(
         "ambiguous_timestamp",
-        QUARANTINE,
         "day and month can be read in either order, and the column does not prove which",
         "Say which comes first: dayfirst=True or dayfirst=False.",
         k.AMBIGUOUS_TIME,
     ),
-    ValidationRule(
+    _error(
         "mixed_time_zones",
-        QUARANTINE,
         "the timestamp is in another time zone (or offset, or none) than more than half of the column",
         "Name the clock to read all zoned timestamps on: time_zone='Europe/Berlin'.",
         k.MIXED_TIME_ZONES,
+        repair="moved to the clock of more than half of the zoned times, or to UTC if there is none",
     ),
-    ValidationRule(
+    _error(
         "implausible_timestamp",
-        QUARANTINE,
         "the timestamp is before `earliest` or in the year 2200 or later: a placeholder such as 1970-01-01",
         "If the log is that old, pass earliest='1950-01-01'.",
         k.IMPLAUSIBLE_TIME,
     ),
-    ValidationRule(
+    _error(
         "future_timestamp",
-        QUARANTINE,
         "the timestamp is after `as_of`",
         "Check the clock and the day/month order of the source; pass as_of=... if it runs ahead on purpose.",
         k.FUTURE_TIME,
     ),
-    ValidationRule(
+    _error(
         "missing_amount",
-        QUARANTINE,
         "the amount is null, NaN, empty, or the text of a missing value; it is never taken for 0",
         "Fill it from price and quantity, if you have them.",
         k.MISSING_AMOUNT,
     ),
-    ValidationRule(
+    _error(
         "unparsable_amount",
-        QUARANTINE,
         "the amount is a text that is not one unambiguous number ('1,234' is not), or no number at all",
-        "Convert the column yourself; '10.05', '1,234.50' and '1.234,50' are understood.",
+        "Pass on_error='repair' (and decimal=',' or decimal='.' where the column does not prove it), or convert the column.",
         k.UNPARSABLE_AMOUNT,
+        repair="read where the column leaves one reading: currencies, brackets, thousands, decimal comma",
     ),
-    ValidationRule(
+    _error(
         "non_finite_amount",
-        QUARANTINE,
         "the amount is infinite",
         "Look for a division by zero in the source.",
         k.NON_FINITE_AMOUNT,
     ),
-    ValidationRule(
+    _error(
+        "huge_amount",
+        "the amount, taken without its sign, is beyond `max_amount`: no price, and sums of such lose their cents",
+        "If such amounts are real, pass max_amount=1e18 or more; otherwise look for a field that slipped or a unit.",
+        k.HUGE_AMOUNT,
+    ),
+    _error(
         "unparsable_quantity",
-        QUARANTINE,
         "the quantity is infinite or no number (a missing one is accepted)",
         "Convert the column yourself, or leave it out.",
         k.UNPARSABLE_QUANTITY,
+        repair="read as amounts are",
     ),
-    ValidationRule(
+    _error(
         "duplicate",
-        QUARANTINE,
         "every column equals that of an earlier row, among rows that break no other rule",
         "If identical rows are real purchases, pass duplicates='flag'.",
         k.DUPLICATE,
+        repair="dropped: the first of the equal rows stays",
     ),
-    ValidationRule(
+    _warning(
+        "untidy_customer_id",
+        "the customer id has white space or invisible characters around it, or is not in Unicode normal form C",
+        "Pass on_error='repair' to trim and normalise: otherwise ' ann' and 'ann' are two customers.",
+        k.UNTIDY_ID,
+        repair="trimmed, and put into normal form C",
+    ),
+    _warning(
+        "timestamp_format",
+        "the timestamp is a text that is read, but not in ISO 8601",
+        "Write dates as 2024-01-31 at the source; until then, look whether the times read are right.",
+        k.TIME_FORMAT,
+        repair="read as a time",
+    ),
+    _warning(
+        "amount_format",
+        "the amount is a text that is read, but with thousands separators or other signs",
+        "Export numbers as numbers.",
+        k.AMOUNT_FORMAT,
+        repair="read as a number",
+    ),
+    _warning(
+        "quantity_format",
+        "the quantity is a text that is read, but with thousands separators or other signs",
+        "Export numbers as numbers.",
+        k.QUANTITY_FORMAT,
+        repair="read as a number",
+    ),
+    _warning(
+        "sign_mismatch",
+        "the amount is negative and the quantity positive, or the other way round: one of them says return",
+        "Pass on_error='repair' to make both negative, which is how such a row counts anyway.",
+        k.SIGN_MISMATCH,
+        repair="both made negative",
+    ),
+    _flag(
         "return",
-        FLAG,
         "the amount or the quantity is negative: kept, with is_return True, and never a purchase",
         "Nothing to do.",
         k.RETURN,
     ),
 )
 
-
-def names(mask: int) -> tuple[str, ...]:
-    """The names of the rules whose bits are set."""
-    return tuple(rule.name for rule in RULES if mask & rule.bit)
+WRONG = sum(rule.bit for rule in RULES if rule.severity == ERROR) | k.OWN_ERROR

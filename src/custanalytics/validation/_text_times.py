@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from numbers import Real
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -43,13 +44,15 @@ class Moment(NamedTuple):
     """What one value says: microseconds on its own wall clock, read day first and month first, and its time zone.
 
     The two readings differ only where day and month may be exchanged; one that is impossible is NO_TIME. The time
-    zone is empty for a time without one.
+    zone is empty for a time without one. A text that is read, but not in ISO 8601 (nor in the format that the caller
+    has named), is loose.
     """
 
     day_first: int = NO_TIME
     month_first: int = NO_TIME
     zone: str = ""
     fault: int = 0
+    loose: bool = False
 
 
 UNPARSABLE = Moment(fault=k.UNPARSABLE_TIME)
@@ -110,16 +113,33 @@ def _of_text(text: str, zone: tzinfo | None) -> Moment:
             month = _MONTHS.get(found.get("name") or "", 0) or int(found.get("month") or 0)
             if found.get("first") is None:
                 moment = _moment(found, found["day"], month, zone)
-                return moment or UNPARSABLE
+                return (
+                    moment._replace(loose=pattern is not _FORMATS[0] or found["sep"] != "-") if moment else UNPARSABLE
+                )
             first, second = int(found["first"]), int(found["second_"])
             by_day, by_month = _moment(found, first, second, zone), _moment(found, second, first, zone)
             if by_day is None and by_month is None:
                 return UNPARSABLE
             known = by_day or by_month or UNPARSABLE
             return Moment(
-                by_day.day_first if by_day else NO_TIME, by_month.day_first if by_month else NO_TIME, known.zone
+                by_day.day_first if by_day else NO_TIME,
+                by_month.day_first if by_month else NO_TIME,
+                known.zone,
+                loose=True,
             )
     return UNPARSABLE
+
+
+def zone_called(name: str) -> tzinfo:
+    """The time zone of a moment by its name: an offset from UTC, or a zone that is known by name; else UTC."""
+    offset = re.fullmatch(r"UTC([+-])([0-9]{2}):([0-9]{2})", name)
+    if offset:
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return UTC
 
 
 def _moment(found: dict[str, Any], day: Any, month: int, zone: tzinfo | None) -> Moment | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from types import FunctionType
 from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
@@ -13,13 +14,26 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
-from custanalytics._columns import renaming
-from custanalytics._params import BOOLEAN, NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params, warn
+from custanalytics._columns import AMOUNT, CUSTOMER_ID, QUANTITY, TIMESTAMP, renaming
+from custanalytics._params import (
+    BOOLEAN,
+    NONE,
+    POSITIVE,
+    TEXT,
+    InstanceOf,
+    OneOf,
+    Rule,
+    check_columns,
+    check_params,
+    warn,
+)
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
-from custanalytics.validation import _kernels as k
-from custanalytics.validation._quarantine import broken, complaint, count, set_aside
+from custanalytics.validation._custom import own_rules
+from custanalytics.validation._history import history
+from custanalytics.validation._quarantine import broken, complaint, count, set_aside, tally
+from custanalytics.validation._repairs import log_of, restored, undo_of
 from custanalytics.validation._rules import RULES, ValidationRule
-from custanalytics.validation._screening import IS_RETURN, WRONG, Policy, Screened, screen_log
+from custanalytics.validation._screening import IS_RETURN, Policy, Screened, screen_log
 from custanalytics.validation._text_times import wall
 
 PLACEHOLDER_IDS = (
@@ -28,6 +42,7 @@ PLACEHOLDER_IDS = (
 )
 _TIME = InstanceOf((str, date, np.datetime64))
 _ABSURD = wall(date(2200, 1, 1))
+_READ = (CUSTOMER_ID, TIMESTAMP, AMOUNT, QUANTITY)
 _LAST_CLOCK_ON_EARTH = timedelta(hours=14)
 
 
@@ -132,14 +147,17 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "columns": (InstanceOf((Mapping,)), NONE),
-        "on_error": (OneOf(("quarantine", "raise")),),
+        "on_error": (OneOf(("quarantine", "raise", "repair")),),
         "duplicates": (OneOf(("quarantine", "auto", "flag")),),
         "as_of": (_TIME, NONE),
         "earliest": (_TIME,),
         "date_format": (TEXT, NONE),
         "dayfirst": (BOOLEAN, NONE),
         "time_zone": (TEXT, NONE),
+        "decimal": (OneOf((".", ",")), NONE),
+        "max_amount": (POSITIVE,),
         "placeholder_ids": (InstanceOf((list, tuple, set, frozenset)), NONE),
+        "custom_rules": (InstanceOf((list, tuple, Mapping, FunctionType, ValidationRule)), NONE),
     }
 
     def __init__(
@@ -153,7 +171,10 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         date_format: str | None = None,
         dayfirst: bool | None = None,
         time_zone: str | None = None,
+        decimal: str | None = None,
+        max_amount: float = 1e15,
         placeholder_ids: Iterable[Any] | None = PLACEHOLDER_IDS,
+        custom_rules: Any = None,
     ) -> None:
         self.columns = columns
         self.on_error = on_error
@@ -163,7 +184,10 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         self.date_format = date_format
         self.dayfirst = dayfirst
         self.time_zone = time_zone
+        self.decimal = decimal
+        self.max_amount = max_amount
         self.placeholder_ids = placeholder_ids
+        self.custom_rules = custom_rules
 
     @staticmethod
     def rules() -> tuple[ValidationRule, ...]:
@@ -218,31 +242,77 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         Raises
         ------
         InvalidDataError
-            If `on_error` is "raise" and a row is wrong.
+            If `on_error` is "raise" and a row is wrong; if a rule of yours fails.
         """
         check_is_fitted(self, "feature_names_in_")
         raw, frame = self._read(log)
         check_columns(raw.columns, list(self.feature_names_in_), type(self).__name__, "They were there in fit.")
         screened = screen_log(frame, self._policy())
-        faults = screened.faults
+        mend = self.on_error == "repair"
         keep_copies, notes = self._judge_copies(screened)
-        flags = k.RETURN | (k.DUPLICATE if keep_copies else 0)
-        wrong = (faults & np.uint32(WRONG & ~flags)) != 0
-        rows = np.flatnonzero(wrong)
-        clean = _frames.extend(screened.frame, {IS_RETURN: (faults & np.uint32(k.RETURN)) != 0})
-        if rows.size:
-            clean = clean[np.flatnonzero(~wrong)]
-        self.report_, reasons = count(faults, rows, flags, notes)
-        self.quarantine_ = set_aside(raw, rows, reasons)
-        if rows.size and self.on_error == "raise":
-            raise InvalidDataError(complaint(self.report_, faults))
-        if 0 < rows.size == faults.size:
+        found = tally(screened, keep_copies, mend and not keep_copies)
+        wrong, dropped = found.wrong, found.dropped
+        clean = _frames.extend(screened.frame, {IS_RETURN: screened.returns})
+        kept = None
+        if wrong.size or dropped.size:
+            sound = np.ones(len(clean), bool)
+            sound[wrong] = sound[dropped] = False
+            kept = np.flatnonzero(sound)
+            clean = clean[kept]
+        more = {
+            "history": history(screened.times, screened.span, found.rows, found.masks),
+            "kind": _frames.kind(raw),
+        }
+        if mend:
+            names = self._standard(raw.columns)
+            yours = {standard: name for name, standard in names.items()}
+            more["repairs"] = log_of(found, screened, raw, yours)
+            rows = np.arange(len(clean)) if kept is None else kept
+            self.undo_ = undo_of(raw, clean, self._changed(frame, screened.frame), rows, dropped, names)
+        self.report_ = count(found, screened.returns, keep_copies, notes, more)
+        self.quarantine_ = set_aside(raw, wrong, found.reasons())
+        if wrong.size and self.on_error == "raise":
+            raise InvalidDataError(complaint(self.report_, found))
+        if 0 < wrong.size == len(raw):
             warn(
-                f"All {rows.size:,} rows are quarantined: {broken(self.report_)}. The clean log is empty; see "
+                f"All {wrong.size:,} rows are quarantined: {broken(self.report_)}. The clean log is empty; see "
                 "quarantine_ and report_ of the TransactionValidator.",
                 DataQualityWarning,
             )
         return self._give(clean)
+
+    def restore(self, clean: Any) -> Any:
+        """Undo the repairs: the rows behind a clean log, as they came.
+
+        Parameters
+        ----------
+        clean : frame
+            The clean log that the last `transform` gave, its rows in their order. Columns that you have added are
+            left out; a column that was never repaired is taken from here.
+
+        Returns
+        -------
+        frame
+            The rows of the log that are not in `quarantine_`, in their order: with their own names and values, and
+            with the rows that were dropped as copies.
+
+        Raises
+        ------
+        ValueError
+            If `on_error` is not "repair", or `clean` has not the rows that `transform` gave.
+        """
+        check_is_fitted(self, "report_")
+        if getattr(self, "undo_", None) is None or self.on_error != "repair":
+            raise ValueError(
+                f"restore undoes repairs, and on_error={self.on_error!r} makes none. Pass on_error='repair' and "
+                "transform the log first."
+            )
+        frame = _frames.read(clean, list(self.undo_.names.values()), "restore")
+        if len(frame) != self.undo_.rows:
+            raise ValueError(
+                f"restore takes the clean log as transform gave it, with {self.undo_.rows:,} rows; got {len(frame):,}."
+            )
+        return restored(frame, self.undo_).to_native()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The columns of the clean log.
@@ -258,26 +328,37 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
             Standard names where there are such, and `is_return`.
         """
         check_is_fitted(self, "feature_names_in_")
-        standard = renaming(self.columns)
-        taken = {name for yours, name in standard.items() if yours != name and name not in standard}
-        found = [standard.get(name, name) for name in self.feature_names_in_ if name not in taken]
+        found = list(self._standard(self.feature_names_in_).values())
         return np.array([*found, *([] if IS_RETURN in found else [IS_RETURN])], dtype=object)
 
     def _read(self, log: Any) -> tuple[nw.DataFrame[Any], nw.DataFrame[Any]]:
         raw = _frames.read(log, owner=type(self).__name__)
         return raw, _frames.read_log(raw.to_native(), self.columns, owner=type(self).__name__)
 
+    def _standard(self, found: Iterable[str]) -> dict[str, str]:
+        """The columns of a log that are kept, each with its standard name."""
+        standard = renaming(self.columns)
+        taken = {name for yours, name in standard.items() if yours != name and name not in standard}
+        return {name: standard.get(name, name) for name in found if name not in taken}
+
+    def _changed(self, frame: nw.DataFrame[Any], clean: nw.DataFrame[Any]) -> set[str]:
+        """The columns of the clean log that are not the very columns read."""
+        own = {name for rule in own_rules(self.custom_rules) if rule.repair for name in rule.repair}
+        same = {name for name in frame.columns if name not in _READ and name not in own}
+        typed = {name for name in _READ if name in frame.columns and frame.schema[name] == clean.schema[name]}
+        typed = {name for name in typed if name not in own and _equal(frame[name], clean[name])}
+        return set(clean.columns) - same - typed | {IS_RETURN}
+
     def _judge_copies(self, screened: Screened) -> tuple[bool, tuple[str, ...]]:
-        copies = int(np.count_nonzero(screened.faults & np.uint32(k.DUPLICATE)))
-        if not copies or screened.identified():
+        copies = len(screened.first)
+        if not copies or screened.identified:
             return self.duplicates == "flag", ()
         kept = self.duplicates != "quarantine"
+        what = "dropped" if self.on_error == "repair" else "set aside"
         return kept, (
             f"{copies:,} of {screened.faults.size:,} rows copy an earlier one, but the log has neither order ids nor "
             "times of day, so they may be purchases of their own. They are "
-            + (
-                "kept; duplicates='quarantine' sets them aside." if kept else "set aside; duplicates='auto' keeps them."
-            ),
+            + (f"kept; duplicates='quarantine' has them {what}." if kept else f"{what}; duplicates='auto' keeps them."),
         )
 
     def _policy(self) -> Policy:
@@ -294,7 +375,29 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
                 f"'Europe/Berlin'. Got {self.time_zone!r} instead."
             ) from error
         earliest = _instant(self.earliest, "earliest")
-        return Policy(earliest, latest, _ABSURD, self.date_format, self.dayfirst, zone, self.placeholder_ids)
+        return Policy(
+            earliest,
+            latest,
+            _ABSURD,
+            self.date_format,
+            self.dayfirst,
+            zone,
+            self.decimal,
+            self.placeholder_ids,
+            float(self.max_amount),
+            self.on_error == "repair",
+            own_rules(self.custom_rules),
+        )
+
+
+def _equal(one: nw.Series[Any], other: nw.Series[Any]) -> bool:
+    """Whether a column is the very one that was read: its native object, or equal in every value."""
+    if one.to_native() is other.to_native():
+        return True
+    if not (one.dtype.is_numeric() or isinstance(one.dtype, nw.Datetime)):
+        return False
+    same = ((one == other) | (one.is_null() & other.is_null())).fill_null(False).to_numpy()
+    return bool(np.all(same))
 
 
 def _instant(value: Any, name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -23,13 +24,14 @@ class Reading:
 
     `values` are the typed values, `faults` the bits of the rules that reading has shown broken, `clean` the column
     of the clean log where it differs from the one read, `exact` integers that tell values apart where `values` have
-    lost some resolution.
+    lost some resolution, `mended` the bits of the rules that a value broke before it was repaired.
     """
 
     values: np.ndarray
     faults: np.ndarray | None = None
     clean: Any = None
     exact: np.ndarray | None = None
+    mended: np.ndarray | None = None
 
 
 def plain(text: str) -> str:
@@ -37,9 +39,14 @@ def plain(text: str) -> str:
     return text.strip(_EDGE).casefold()
 
 
-def is_blank(text: str) -> bool:
-    """Whether a text is empty, invisible, or how some program wrote a missing value."""
-    return plain(text) in MISSING_TEXT
+def tidy(text: str) -> str:
+    """A text in Unicode normal form C without surrounding white space, visible or not."""
+    return unicodedata.normalize("NFC", text).strip(_EDGE)
+
+
+def is_untidy(value: Any) -> bool:
+    """Whether a value is a text that `tidy` would change."""
+    return isinstance(value, str) and tidy(value) != value
 
 
 def is_missing(value: Any) -> bool:
@@ -60,6 +67,11 @@ def is_text(series: nw.Series[Any]) -> bool:
     return series.dtype == nw.String or isinstance(series.dtype, nw.Categorical | nw.Enum)
 
 
+def is_int64(series: nw.Series[Any]) -> bool:
+    """Whether a column is of integers of at most 64 bits."""
+    return bool(series.dtype.is_integer()) and series.dtype not in (nw.Int128, nw.UInt128)
+
+
 def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     """Number the distinct values of any column; missing is -1, and values of different types are never equal.
 
@@ -68,7 +80,7 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     if is_text(series):
         numbers, values = _frames.distinct(series)
         return numbers, values.to_list()
-    if series.dtype.is_integer() and series.null_count() == 0:
+    if is_int64(series) and series.null_count() == 0:
         numbers, uniques = _frames.integer_codes(_frames.integers(series))
         return numbers, uniques.tolist()
     seen: dict[Any, int] = {None: -1}

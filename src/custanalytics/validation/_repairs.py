@@ -1,0 +1,118 @@
+"""What was repaired, value by value, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from custanalytics import _frames
+from custanalytics._columns import AMOUNT, CUSTOMER_ID, QUANTITY, TIMESTAMP
+from custanalytics.validation import _kernels as k
+from custanalytics.validation._quarantine import Tally
+from custanalytics.validation._screening import Screened
+from custanalytics.validation._values import is_missing
+
+_COLUMN_OF = {
+    k.UNTIDY_ID: CUSTOMER_ID,
+    k.MIXED_TIME_ZONES: TIMESTAMP,
+    k.TIME_FORMAT: TIMESTAMP,
+    k.UNPARSABLE_AMOUNT: AMOUNT,
+    k.AMOUNT_FORMAT: AMOUNT,
+    k.UNPARSABLE_QUANTITY: QUANTITY,
+    k.QUANTITY_FORMAT: QUANTITY,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Undo:
+    """What `restore` needs: the columns of the log that the clean one does not hold as they came, and dropped rows.
+
+    `names` maps every column of the log to that of the clean log which still holds it; `kept` has the others.
+    """
+
+    names: Mapping[str, str]
+    kept: nw.DataFrame[Any] | None
+    columns: tuple[str, ...]
+    dropped: nw.DataFrame[Any]
+    order: np.ndarray
+    rows: int
+
+
+def log_of(found: Tally, screened: Screened, raw: nw.DataFrame[Any], names: Mapping[str, str]) -> Any:
+    """A native frame of every value that was changed and every row that was dropped, in the order of the rows.
+
+    `names` maps standard names to those of `raw`.
+    """
+    parts = []
+    for rule in found.rules:
+        at = found.rows[(found.mended & np.uint64(rule.bit)) != 0]
+        if at.size == 0:
+            continue
+        columns = list(rule.repair) if isinstance(rule.repair, Mapping) else [_COLUMN_OF.get(rule.bit, "")]
+        if rule.bit == k.SIGN_MISMATCH:
+            parts += [(at[rows[at]], name, rule.name) for name, rows in screened.signs.items()]
+        else:
+            parts += [(at, name, rule.name) for name in columns]
+    rows = [np.empty(0, np.int64)]
+    texts: dict[str, list[str | None]] = {"column": [], "rule": [], "before": [], "after": []}
+    for at, name, rule_name in parts:
+        rows.append(at)
+        texts["column"] += [name] * at.size
+        texts["rule"] += [rule_name] * at.size
+        texts["before"] += _words(_frames.take(raw[names.get(name, name)], at))
+        texts["after"] += _words(_frames.take(screened.frame[name], at))
+    dropped = found.dropped
+    rows.append(dropped)
+    texts["column"] += [None] * dropped.size
+    texts["rule"] += ["duplicate"] * dropped.size
+    texts["before"] += [None] * dropped.size
+    texts["after"] += [f"dropped: copies row {screened.first[row]}" for row in dropped.tolist()]
+    at = np.concatenate(rows)
+    order = np.argsort(at, kind="stable")
+    columns_of = {
+        name: nw.new_series(name, [values[place] for place in order], dtype=nw.String, backend=raw.implementation)
+        for name, values in texts.items()
+    }
+    return _frames.build(raw, {"row": at[order], **columns_of}).to_native()
+
+
+def _words(series: nw.Series[Any]) -> list[str | None]:
+    return [
+        None if is_missing(value) else value.isoformat() if isinstance(value, date) else str(value)
+        for value in series.to_list()
+    ]
+
+
+def undo_of(
+    raw: nw.DataFrame[Any],
+    clean: nw.DataFrame[Any],
+    changed: set[str],
+    kept: np.ndarray,
+    dropped: np.ndarray,
+    names: Mapping[str, str],
+) -> Undo:
+    """Remember the way back. `names` maps the columns of `raw` to standard ones; `changed` are those not as they came."""
+    same = {yours: name for yours, name in names.items() if name in clean.columns and name not in changed}
+    lost = [name for name in raw.columns if name not in same]
+    order = np.argsort(np.concatenate([kept, dropped]), kind="stable")
+    of_kept = raw.select(lost)[kept] if lost else None
+    return Undo(same, of_kept, tuple(raw.columns), raw[dropped], order, kept.size)
+
+
+def restored(clean: nw.DataFrame[Any], undo: Undo) -> nw.DataFrame[Any]:
+    """The rows that a clean log stands for, as they came."""
+    columns = {yours: clean[name].alias(yours) for yours, name in undo.names.items()}
+    if undo.kept is not None:
+        columns |= {name: undo.kept[name] for name in undo.kept.columns}
+    if not columns:
+        return undo.dropped
+    base = undo.kept if undo.kept is not None else clean.select(list(undo.names.values()))
+    frame = _frames.extend(base, {name: columns[name] for name in undo.columns}).select(list(undo.columns))
+    if len(undo.dropped) == 0:
+        return frame
+    return nw.concat([frame, undo.dropped], how="vertical")[undo.order]
