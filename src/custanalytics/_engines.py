@@ -73,9 +73,7 @@ def read_lazy(
 
 def collect(lazy: nw.LazyFrame[Any]) -> nw.DataFrame[Any]:
     """Run the query and bring its rows here, in whatever in-memory frame the engine gives."""
-    if lazy.implementation.is_dask():
-        return nw.from_native(native(lazy).compute().reset_index(drop=True), eager_only=True)
-    return lazy.collect()
+    return _frames.gather(lazy)
 
 
 def row(lazy: nw.LazyFrame[Any], *aggregates: nw.Expr) -> dict[str, Any]:
@@ -157,6 +155,39 @@ def map_columns(
             schema = schema.add(name, _SPARK_NAMES[kind])
         return nw.from_native(frame.mapInArrow(functools.partial(_on_batches, step), schema))
     return _join_back(lazy, columns, step, added)
+
+
+def map_groups(
+    lazy: nw.LazyFrame[Any],
+    by: str,
+    function: Callable[[nw.DataFrame[Any]], nw.DataFrame[Any]],
+    like: nw.LazyFrame[Any] | None = None,
+) -> nw.LazyFrame[Any]:
+    """What a function makes of each group of rows, where all rows with one value of `by` are in one group.
+
+    For Dask, whose result has the columns that the function gives for no rows, and for Spark, where they are those of
+    `like`. The function must be picklable.
+    """
+    frame = native(lazy)
+    step = functools.partial(_on_group, function)
+    if lazy.implementation.is_dask():
+        return wrap(frame.shuffle(by).map_partitions(step, meta=step(frame._meta)))
+    if like is None or not lazy.implementation.is_pyspark():
+        raise TypeError(f"custanalytics cannot map groups of rows in the engine {lazy.implementation}.")
+    groups = 4 * int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions"))
+    bucketed = frame.selectExpr("*", f"pmod(hash(`{by}`), {groups}) AS bucket_of_group").groupBy("bucket_of_group")
+    schema = dict(like.collect_schema())
+    # Spark inspects the function that it is given, and does not know partial ones
+    return nw.from_native(bucketed.applyInArrow(lambda part: _on_bucket(function, schema, part), native(like).schema))
+
+
+def _on_group(function: Callable[[nw.DataFrame[Any]], nw.DataFrame[Any]], part: Any) -> Any:
+    return function(nw.from_native(part, eager_only=True)).to_native()
+
+
+def _on_bucket(function: Callable[[nw.DataFrame[Any]], nw.DataFrame[Any]], schema: Mapping[str, Any], part: Any) -> Any:
+    found = function(nw.from_native(part, eager_only=True).drop("bucket_of_group"))
+    return found.select(*(nw.col(name).cast(dtype) for name, dtype in schema.items())).to_native()
 
 
 def _apply(

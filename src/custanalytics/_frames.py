@@ -30,9 +30,9 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
         arrays = {k: list(v) if isinstance(v, list | tuple) else np.asarray(v) for k, v in data.items()}
         data = nw.from_dict(arrays, backend="pandas")
     try:
-        frame = nw.from_native(data)
+        frame = nw.from_native(data.compute() if nw.dependencies.is_dask_dataframe(data) else data)
         if isinstance(frame, nw.LazyFrame):
-            frame = frame.collect()
+            frame = gather(frame)
         names = frame.columns
     except nw.exceptions.DuplicateError as error:
         raise InvalidDataError(f"{owner} needs columns with distinct names. {error}") from error
@@ -43,6 +43,13 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
         ) from error
     check_columns(names, needed, owner, hint)
     return frame
+
+
+def gather(lazy: nw.LazyFrame[Any]) -> nw.DataFrame[Any]:
+    """The rows of a lazy or distributed frame, brought into memory as the kind of frame that its engine gives."""
+    if lazy.implementation.is_dask():
+        return nw.from_native(lazy.to_native().compute().reset_index(drop=True), eager_only=True)
+    return lazy.collect()
 
 
 def is_frame(data: Any) -> bool:
@@ -282,14 +289,18 @@ class FrameTransformer(TransformerMixin, auto_wrap_output_keys=None):  # type: i
             self._sklearn_output_config = {"transform": transform}
         return self
 
-    def _give(self, frame: nw.DataFrame[Any]) -> Any:
+    def _give(self, frame: nw.DataFrame[Any] | nw.LazyFrame[Any]) -> Any:
         config = getattr(self, "_sklearn_output_config", {})
         kind = config.get("transform", sklearn.get_config()["transform_output"])
         return give(frame, kind)
 
 
-def give(frame: nw.DataFrame[Any], kind: str = "default") -> Any:
-    """The native frame, turned into pandas or Polars where that is asked for."""
+def give(frame: nw.DataFrame[Any] | nw.LazyFrame[Any], kind: str = "default") -> Any:
+    """The native frame, turned into pandas or Polars (then no longer lazy) where that is asked for."""
+    if isinstance(frame, nw.LazyFrame):
+        if kind == "default":
+            return frame.to_native()
+        frame = gather(frame)
     if kind == "pandas" and not frame.implementation.is_pandas():
         return frame.to_pandas()
     if kind == "polars" and not frame.implementation.is_polars():

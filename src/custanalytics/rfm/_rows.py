@@ -13,6 +13,8 @@ from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm._pieces import Rows
 
+BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
+
 
 def log_rows(frame: nw.DataFrame[Any]) -> tuple[Rows, nw.Series[Any] | None]:
     """The arrays of a log, and the distinct ids where they had to be numbered."""
@@ -68,7 +70,4 @@ def refuse_bad_rows(
     if values is not None:
         faults.append((~np.isfinite(values), f"have no finite {AMOUNT}"))
     found = [offenders(bad, range(bad.size), phrase, "rows") for bad, phrase in faults if bad.any()]
-    raise InvalidDataError(
-        "; ".join(found)
-        + ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
-    )
+    raise InvalidDataError("; ".join(found) + BAD_ROWS_REMEDY)

@@ -1,0 +1,132 @@
+"""The summary of a log that stays in its engine: what is asked of the engine, and which customers come out of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from custanalytics import _engines, _frames
+from custanalytics._columns import AMOUNT, CUSTOMER_ID, LOG_REQUIRED, QUANTITY, TIMESTAMP
+from custanalytics._params import offence
+from custanalytics.exceptions import InvalidDataError
+from custanalytics.rfm import _query
+from custanalytics.rfm._clock import Clock
+from custanalytics.rfm._rows import BAD_ROWS_REMEDY
+
+Settle = Callable[[nw.DataFrame[Any]], tuple[nw.DataFrame[Any], nw.Series[Any]]]  # the table, and whom it leaves out
+
+FIRST = 5  # customers that a message names
+_LAST = np.iinfo(np.int64).max
+
+
+def facts(log: nw.LazyFrame[Any]) -> dict[str, int]:
+    """Rows, rows that cannot be used, returns, first and last time in microseconds: one row leaves the engine."""
+    if not log.implementation.is_dask():
+        found = _engines.collect(log.select(*_query.facts(log.collect_schema())))
+        numbers = {name: int(found[name][0] or 0) for name in found.columns if name not in ("first", "last")}
+        return numbers | {name: int(_frames.times(found, name)[0]) for name in ("first", "last")}
+    frame = _engines.native(log)
+    parts = frame.map_partitions(_facts_of_part, meta=_facts_of_part(frame._meta)).compute()
+    numbers = {name: int(parts[name].sum()) for name in parts.columns if name not in ("first", "last")}
+    return numbers | {"first": int(parts["first"].min()), "last": int(parts["last"].max())}
+
+
+def refuse_bad_rows(found: Mapping[str, int], *columns: str) -> None:
+    """Raise an InvalidDataError if rows lack what is in the columns."""
+    phrases = {name: f"have no {'finite ' if name == AMOUNT else ''}{name}" for name in LOG_REQUIRED}
+    faults = [offence(found[name], found["rows"], (), phrases[name], "rows") for name in columns if found[name]]
+    if faults:
+        raise InvalidDataError("; ".join(faults) + BAD_ROWS_REMEDY)
+
+
+def span(log: nw.LazyFrame[Any]) -> tuple[int, int]:
+    """First and last time of a log, in microseconds, as `fit` needs them."""
+    found = facts(log)
+    if not found["rows"]:
+        raise InvalidDataError("The log is empty: RFMSummary.fit needs at least one event.")
+    refuse_bad_rows(found, TIMESTAMP)
+    return found["first"], found["last"]
+
+
+def table(
+    log: nw.LazyFrame[Any], clock: Clock, last_period: int, settle: Settle, pairs: bool = True, free: bool = True
+) -> tuple[nw.LazyFrame[Any], int, list[Any]]:
+    """The customer table of a log, in the engine of the log; how many customers it leaves out, and the first of them.
+
+    `settle` summarises rows in memory and says whom it leaves out. Where it `pairs` returns with purchases, customers
+    who have returns (or orders of value 0, unless these are `free` to count) are left to it: in the parts of Spark,
+    elsewhere here. All others, and all customers where it pairs nothing, are left to the query. With Dask, `settle`
+    has all customers, in its parts.
+    """
+    found = facts(log)
+    refuse_bad_rows(found, *LOG_REQUIRED)
+    if log.implementation.is_dask():
+        whole = _engines.map_groups(log, CUSTOMER_ID, functools.partial(_settled, settle))
+        if not found["returns"]:
+            return whole, 0, []
+        others = _engines.map_groups(log, CUSTOMER_ID, functools.partial(_left_out, settle))
+        ids = sorted(_engines.collect(others)[CUSTOMER_ID].to_list())
+        return whole, len(ids), ids[:FIRST]
+    rows = _query.up_to(log, clock, last_period)
+    unusual = nw.col("bought") == 0 if free else (nw.col("bought") == 0) | (nw.col(AMOUNT) == 0)
+    affected = rows.filter(unusual).select(CUSTOMER_ID).unique()
+    if not pairs or not (found["returns"] or (found["zeros"] and not free)):
+        whole = _query.customers(rows, clock, last_period)
+        return whole, *(_missing(affected, whole) if found["returns"] else (0, []))
+    others = _query.customers(rows.join(affected, on=CUSTOMER_ID, how="anti"), clock, last_period)
+    theirs = rows.join(affected, on=CUSTOMER_ID, how="semi").select(*log.collect_schema().names())
+    if log.implementation.is_pyspark():
+        mapped = _engines.map_groups(theirs, CUSTOMER_ID, functools.partial(_settled, settle), others)
+        return nw.concat([others, mapped]), *_missing(affected, mapped)
+    settled, left_out = settle(_engines.collect(theirs))
+    uploaded = _same_types(_engines.upload(log, settled), others)
+    return nw.concat([others, uploaded]), len(left_out), left_out[:FIRST].to_list()
+
+
+def _same_types(table: nw.LazyFrame[Any], other: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """A table with its columns in the order and of the types of another."""
+    types, found = other.collect_schema(), table.collect_schema()
+    columns = ((name, nw.col(name)) for name in types)
+    return table.select(*(col if types[name] == found[name] else col.cast(types[name]) for name, col in columns))
+
+
+def _missing(affected: nw.LazyFrame[Any], found: nw.LazyFrame[Any]) -> tuple[int, list[Any]]:
+    """How many customers are not in a table, and the first of them."""
+    missing = affected.join(found.select(CUSTOMER_ID), on=CUSTOMER_ID, how="anti")
+    n_missing = int(_engines.row(missing, nw.len().alias("n"))["n"])
+    if not n_missing:
+        return 0, []
+    return n_missing, _engines.collect(missing.sort(CUSTOMER_ID).head(FIRST))[CUSTOMER_ID].to_list()
+
+
+def _settled(settle: Settle, frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+    return settle(frame)[0]
+
+
+def _left_out(settle: Settle, frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+    return settle(frame)[1].alias(CUSTOMER_ID).to_frame()
+
+
+def _facts_of_part(part: Any) -> Any:
+    """The facts of a part of Dask's log, as a frame of one row."""
+    frame = nw.from_native(part, eager_only=True)
+    times, amounts = _frames.times(frame), _frames.floats(frame, AMOUNT)
+    known = times[times != _frames.NO_TIME]
+    returned = amounts < 0
+    if QUANTITY in frame.columns:
+        returned |= _frames.floats(frame, QUANTITY) < 0
+    found = {
+        "rows": len(frame),
+        CUSTOMER_ID: int(frame[CUSTOMER_ID].is_null().sum()),
+        TIMESTAMP: times.size - known.size,
+        AMOUNT: int((~np.isfinite(amounts)).sum()),
+        "returns": int(returned.sum()),
+        "zeros": int((amounts == 0).sum()),
+        "first": int(known.min()) if known.size else _LAST,
+        "last": int(known.max()) if known.size else _frames.NO_TIME,
+    }
+    return _frames.table({name: np.array([value]) for name, value in found.items()})
