@@ -10,16 +10,20 @@ __version__ = version("custanalytics")
 
 # Public name -> the module that is loaded when the name is first used.
 _HOME = {
+    "BetaDiscreteWeibullModel": "clv",
+    "BetaGeoBetaBinomModel": "clv",
     "BetaGeoModel": "clv",
     "ChurnClassifier": "churn",
     "ChurnFeatures": "churn",
-    "Customer360": "customer360",
     "ConsentLedger": "validation",
+    "Customer360": "customer360",
     "CustomerClusterer": "segmentation",
     "CustomerValidator": "validation",
     "GammaGammaModel": "clv",
     "Ledger": "rfm",
     "LifetimeValue": "clv",
+    "Migration": "rfm",
+    "ModifiedBetaGeoModel": "clv",
     "NextBestOffer": "offers",
     "OrderPolicy": "rfm",
     "ParetoNBDModel": "clv",
@@ -28,10 +32,12 @@ _HOME = {
     "RFMSummary": "rfm",
     "RuleTable": "rfm",
     "SegmentExplanation": "rfm",
+    "ShiftedBetaGeoModel": "clv",
     "TransactionValidator": "validation",
     "ValueTiers": "segmentation",
     "apply_merge_map": "validation",
     "churn_labels": "churn",
+    "migration": "rfm",
     "pseudonymize": "validation",
 }
 _MODULES = (

@@ -84,10 +84,10 @@ def add_segment(c360: Any, name: str, table: Table, log: Any, learn: bool) -> Ta
             )
         step.fit(table.to_native())
         bins = dict(zip(SCORES, getattr(scorer, "n_bins_", ()), strict=False))
-        for name, n in zip(getattr(step, "scores_", ()), getattr(step, "grid_", np.empty(0)).shape, strict=False):
-            if bins.get(name, n) != n:
+        for score, n in zip(getattr(step, "scores_", ()), getattr(step, "grid_", np.empty(0)).shape, strict=False):
+            if bins.get(score, n) != n:
                 raise InvalidDataError(
-                    f"The segmenter's scores run from 1 to {bins[name]} and its rules from 1 to {n}. Pass rules "
+                    f"The segmenter's scores run from 1 to {bins[score]} and its rules from 1 to {n}. Pass rules "
                     "for these scores, set_params(segmenter__rules=...), or score with as many bins as the rules have."
                 )
     return add_by_transform(c360, name, table, log, learn)
