@@ -12,10 +12,18 @@ ENOUGH = 20  # customers with one score, below which their agreement on another 
 
 
 def unreachable(
-    cells: Sequence[np.ndarray], grid: np.ndarray, segments: Sequence[str], names: Sequence[str]
+    cells: Sequence[np.ndarray],
+    grid: np.ndarray,
+    segments: Sequence[str],
+    names: Sequence[str],
+    customers: np.ndarray | None = None,
 ) -> dict[str, str]:
-    """Segments whose every cell ties exclude, with the reasons; scores in `cells` are positions from 0."""
-    n = cells[0].size
+    """Segments whose every cell ties exclude, with the reasons; scores in `cells` are positions from 0.
+
+    There is one customer at each, or as many as `customers` says.
+    """
+    each = np.ones(cells[0].size, np.int64) if customers is None else customers
+    n = int(each.sum())
     excluded: list[tuple[str, np.ndarray]] = []  # a reason, and the cells that it excludes
     for axis, (at, name) in enumerate(zip(cells, names, strict=True)):
         absent = np.bincount(at, minlength=grid.shape[axis]) == 0
@@ -26,7 +34,7 @@ def unreachable(
             )
     for one, other in itertools.permutations(range(len(cells)), 2):
         pairs = np.zeros((grid.shape[one], grid.shape[other]), np.int64)
-        np.add.at(pairs, (cells[one], cells[other]), 1)
+        np.add.at(pairs, (cells[one], cells[other]), each)
         for score, held in enumerate(pairs):
             if held.sum() >= max(n / grid.shape[one], ENOUGH) and held.max() == held.sum():
                 mine, rest = np.arange(grid.shape[one]) == score, held == 0

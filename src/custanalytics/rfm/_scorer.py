@@ -11,14 +11,15 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics import _frames
+from custanalytics import _engines, _frames
 from custanalytics._columns import FREQUENCY, INACTIVITY, MONETARY_VALUE, RECENCY, T
-from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, check_value, warn
-from custanalytics.exceptions import DataQualityWarning, InvalidDataError
+from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, check_value
+from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm._cuts import Nests, empty_scores, fitted_cuts, score_by
+from custanalytics.rfm._lazy_scores import fit_in_engine, score_in_engine
 from custanalytics.rfm._presets import PRESETS
 from custanalytics.rfm._scale import N_BINS, SCORES, WEIGHT, ThreeOf, scales
-from custanalytics.rfm._wording import bad_customers
+from custanalytics.rfm._wording import bad_customers, warn_of_constant
 
 RFM_SCORE = "rfm_score"
 DECIMALS = 9  # of an inactivity: far below any clock, far above what rounding leaves of T - recency
@@ -195,7 +196,8 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
         Parameters
         ----------
         X : frame
-            The customer table.
+            The customer table. One that stays in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) is cut at the same
+            values, found by counting there.
         y : None
             Ignored.
 
@@ -215,6 +217,12 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
         """
         check_params(self, self._rules)
         plan = scales(self.n_bins, self.cut_points, self.shares, self.zero_apart)
+        fixed = plan[SCORES[0]].fixed
+        if self.recency == INACTIVITY and fixed is not None:
+            plan[SCORES[0]] = replace(plan[SCORES[0]], fixed=np.round(fixed, DECIMALS))
+        if _engines.is_lazy(X):
+            fit_in_engine(self, X, plan)
+            return self
         frame = _frames.read(X, owner="RFMScorer")
         if len(frame) == 0:
             raise InvalidDataError("The customer table is empty: RFMScorer.fit needs at least one customer.")
@@ -222,9 +230,6 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
         self.cut_points_, self.unreachable_scores_ = {}, {}
         values = self._values(frame)
         self._whole = tuple(score for score, (_, column) in values.items() if (column == np.floor(column)).all())
-        fixed = plan[SCORES[0]].fixed
-        if self.recency == INACTIVITY and fixed is not None:
-            plan[SCORES[0]] = replace(plan[SCORES[0]], fixed=np.round(fixed, DECIMALS))
         around: tuple[int, ...] = ()  # numbers of bins of the scores that the next is nested in
         nesting = [Nests(np.zeros(len(frame), np.int64), 1)]
         for (score, (column, found)), scale in zip(values.items(), plan.values(), strict=True):
@@ -234,11 +239,7 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
             self.cut_points_[score] = (sign * cuts + 0.0).reshape(*around, scale.n_bins - 1)
             self.unreachable_scores_[score] = empty_scores(cuts)
             if found.min() == found.max():
-                warn(
-                    f"All {found.size:,} customers have {column} = {found[0]:g}, so that {score} is {scores[0]} for "
-                    "every one of them. Fit on a table where it differs, or segment by rules without it.",
-                    DataQualityWarning,
-                )
+                warn_of_constant(found.size, column, found[0], score, int(scores[0]))
             if self.method == "nested":
                 nesting.append(Nests(nesting[-1].at * scale.n_bins + scores - 1, nesting[-1].count * scale.n_bins))
                 around = (*around, scale.n_bins)
@@ -258,7 +259,7 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
         -------
         table : frame
             The table with the int64 columns r_score, f_score and m_score, each from 1 to `n_bins` (best), and with
-            `weights` the float64 column rfm_score.
+            `weights` the float64 column rfm_score: the same kind of frame as X, lazy where X is.
 
         Raises
         ------
@@ -266,6 +267,8 @@ class RFMScorer(_frames.FrameTransformer, BaseEstimator):
             Where a value is missing or infinite.
         """
         check_is_fitted(self)
+        if _engines.is_lazy(X):
+            return score_in_engine(self, X)
         frame = _frames.read(X, owner="RFMScorer")
         return self._give(_frames.extend(frame, self._score(self._values(frame))))
 

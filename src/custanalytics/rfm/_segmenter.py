@@ -11,11 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics import _frames
+from custanalytics import _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics._params import NONE, InstanceOf, OneOf, Rule, check_params, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._explain import SegmentExplanation, explain, row_of
+from custanalytics.rfm._lazy_segments import count_cells, name_in_engine
 from custanalytics.rfm._presets import PRESETS
 from custanalytics.rfm._reach import unreachable
 from custanalytics.rfm._rules import RuleTable
@@ -139,12 +140,16 @@ default="eleven-segments"
             )
         self.segments_ = np.asarray(table.segments)
         self.grid_, self.codes_, self.scores_ = table.grid, table.codes, scores[: table.n_scores]
-        frame = self._read(X)
-        cells = [self._cells(frame, column) for column in self.scores_]
-        self.unreachable_ = unreachable(cells, self.grid_, table.segments, self.scores_)
-        self._tell(len(frame))
-        self.feature_names_in_ = np.asarray(frame.columns, dtype=object)
-        self.n_features_in_ = len(frame.columns)
+        if _engines.is_lazy(X):
+            cells, customers, names = count_cells(X, self.scores_, self.grid_.shape)
+        else:
+            frame = self._read(X)
+            cells = [self._cells(frame, column) for column in self.scores_]
+            customers, names = np.ones(len(frame), np.int64), frame.columns
+        self.unreachable_ = unreachable(cells, self.grid_, table.segments, self.scores_, customers)
+        self._tell(int(customers.sum()))
+        self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.n_features_in_ = len(names)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -158,7 +163,7 @@ default="eleven-segments"
         Returns
         -------
         table : frame
-            The table with the str column segment.
+            The table with the str column segment: the same kind of frame as X, lazy where X is.
 
         Raises
         ------
@@ -166,6 +171,8 @@ default="eleven-segments"
             Where a score is no whole number from 1 to the number of bins of the rules.
         """
         check_is_fitted(self)
+        if _engines.is_lazy(X):
+            return name_in_engine(X, self.scores_, self.grid_, self.segments_, SEGMENT)
         frame = self._read(X)
         cells = tuple(self._cells(frame, column) for column in self.scores_)
         names = _frames.like(frame, SEGMENT, self.segments_[self.grid_[cells]])
