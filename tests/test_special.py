@@ -160,6 +160,13 @@ def test_exp_lane(v: float) -> None:
     check_exp_lane(-v)
 
 
+@given(v=st.floats(0.0, 700.0) | st.floats(-18, 0).map(lambda power: 10.0**power))
+def test_expm1_lane(v: float) -> None:
+    truth = mp.expm1(mp.mpf(v))
+    assert abs(_special.expm1_lane(v) - truth) <= 4 * EPS * truth
+    assert abs(_special.exp_lane(v) - mp.exp(mp.mpf(v))) <= 4 * EPS * mp.exp(mp.mpf(v))
+
+
 @given(y=st.floats(1e-307, 1e307))
 def test_log_lane(y: float) -> None:
     truth = mp.log(mp.mpf(y))

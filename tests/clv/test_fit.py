@@ -110,7 +110,7 @@ def test_the_optimum_is_a_maximum_that_another_solver_does_not_beat():
     table = simulated(3000, seed=5)
     model = BetaGeoModel().fit(table)
     sample = _fit.compress(tuple(np.asarray(table[name], float) for name in ("frequency", "recency", "T")), None)
-    objective = _fit.negative_log_likelihood(model._loglik_loop, sample, 0.0)
+    objective = _fit.Likelihood(model._loglik_loop, sample, 0.0)
     at = np.log(list(model.params_.values()))
     value, gradient = objective(at)
     assert -value == pytest.approx(model.log_likelihood_, rel=1e-13)
@@ -249,7 +249,7 @@ def test_many_small_tables_reach_the_best_of_several_starts():
         table = reference.simulate_bg_nbd(rng, n, rng.uniform(0, 30.0, n), **truth)
         model = check_degenerate(table)
         columns = tuple(np.asarray(table[name], float) for name in ("frequency", "recency", "T"))
-        objective = _fit.negative_log_likelihood(model._loglik_loop, _fit.compress(columns, None), 0.0)
+        objective = _fit.Likelihood(model._loglik_loop, _fit.compress(columns, None), 0.0)
         box = [(-12.0, 12.0)] * 4
         starts = rng.uniform(-3, 3, (6, 4))
         rivals = [scipy_minimise(objective, s, jac=True, method="L-BFGS-B", bounds=box).fun for s in starts]

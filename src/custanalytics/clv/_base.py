@@ -113,27 +113,31 @@ class LikelihoodModel(BaseEstimator):
         check_params(self, self._rules)
         sample = self._sample(table, sample_weight)
         unit = sample.mean(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
-        self._learn(self._maximise(sample, unit), unit)
-        self.log_likelihood_ = float(_fit.total(self._loglik_loop, sample, self._theta())[0])
+        optimum = self._maximise(sample, unit)
+        self._learn(optimum, unit)
+        self.log_likelihood_ = float(self.penalty * (optimum.logs @ optimum.logs) - optimum.value)
         return self
 
     def _maximise(self, sample: _fit.Sample, unit: float) -> _fit.Optimum:
-        """The solver's result on the sample, with what carries the unit in multiples of `unit`."""
+        """The solver's result on the sample, for logarithms of the parameters in multiples of `unit`."""
         scaled = sample.scaled(tuple(unit if name in self._unit_columns else 1.0 for name in self._columns))
         return _fit.fit_sample(
             self._loglik_loop,
-            scaled,
+            sample,
             np.log(self._starts(scaled)),
             penalty=float(self.penalty),
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             exact=self._second_derivatives,
+            units=self._units(unit),
         )
+
+    def _units(self, unit: float) -> np.ndarray:
+        return unit ** np.array([float(self._unit_powers.get(name, 0)) for name in self._names])
 
     def _learn(self, optimum: _fit.Optimum, unit: float) -> None:
         """Set what a fit learns but for `log_likelihood_`, and warn where the optimum is in doubt."""
-        powers = np.array([self._unit_powers.get(name, 0) for name in self._names])
-        theta = np.exp(optimum.logs) * unit**powers
+        theta = np.exp(optimum.logs) * self._units(unit)
         self._keep(theta)
         self.n_iter_ = optimum.n_iter
         self.converged_ = optimum.converged

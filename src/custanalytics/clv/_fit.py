@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -22,8 +22,8 @@ STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of 
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 SMALL = 512  # distinct rows up to which every start is tried
-COARSE = (4096, 32768)  # distinct rows of the first fits of larger samples
-LOOSE = 1e-6  # gain per customer at which a coarse fit stops: what it leaves open is far less than what it omits
+COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
+LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
 SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
 TINY = 1e-300
 
@@ -46,37 +46,35 @@ def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The function of the log-parameters to minimise: value and gradient."""
+    """The function of the logarithms of the scaled parameters to minimise: value and gradient.
+
+    The parameters are exp(logs) times `units`.
+    """
 
     loop: Callable[..., None]
     sample: Sample
     penalty: float
     exact: bool = False  # whether the loop gives second derivatives: they cost little beside the value
-    last: dict[bytes, np.ndarray] = field(default_factory=dict)  # second derivatives where last evaluated
+    units: np.ndarray | float = 1.0
+    last: dict[bytes, np.ndarray] = field(default_factory=dict)  # what the loop gave where last evaluated
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
-        theta, k = np.exp(logs), logs.size
+        theta = np.exp(logs) * self.units
         result = total(self.loop, self.sample, theta, second=self.exact)
         if self.exact:
-            upper = np.zeros((k, k))
-            upper[np.triu_indices(k)] = result[1 + k :]
             self.last.clear()
-            self.last[logs.tobytes()] = 2.0 * self.penalty * np.eye(k) - (upper + np.triu(upper, 1).T)
+            self.last[logs.tobytes()] = result
         value = self.penalty * float(logs @ logs) - result[0]
-        return value, 2.0 * self.penalty * logs - result[1 : 1 + k] * theta
+        return value, 2.0 * self.penalty * logs - result[1 : 1 + logs.size] * theta
 
     def hessian(self, logs: np.ndarray) -> np.ndarray:
         """Second derivatives from the loop: shape (n_params, n_params)."""
         if logs.tobytes() not in self.last:
             self(logs)
-        return self.last[logs.tobytes()]
-
-
-def negative_log_likelihood(
-    loop: Callable[..., None], sample: Sample, penalty: float, exact: bool = False
-) -> Likelihood:
-    """The function of the log-parameters to minimise."""
-    return Likelihood(loop, sample, penalty, exact)
+        k = logs.size
+        upper = np.zeros((k, k))
+        upper[np.triu_indices(k)] = self.last[logs.tobytes()][1 + k :]
+        return 2.0 * self.penalty * np.eye(k) - (upper + np.triu(upper, 1).T)
 
 
 @dataclass(frozen=True)
@@ -180,20 +178,23 @@ def fit_sample(
     max_iter: int,
     tol: float,
     exact: bool = False,
+    units: np.ndarray | float = 1.0,
 ) -> Optimum:
-    """The best optimum from several starts (log-parameters, one a row); large samples are begun on a thin one."""
+    """The best optimum from several starts (logarithms of the parameters over `units`, one a row).
+
+    Large samples are begun on thin ones.
+    """
     levels = [sample.thinned(size) for size in COARSE if sample.weight.size > 2 * size]
-    objectives = [negative_log_likelihood(loop, level, penalty, exact) for level in (*levels, sample)]
-    loose = max(tol, LOOSE * float(sample.weight.sum()))
+    objectives = [Likelihood(loop, level, penalty, exact, units) for level in (*levels, sample)]
     order = np.argsort([objectives[0](start)[0] for start in starts], kind="stable")
     best: Optimum | None = None
     for start in starts[order]:
-        logs, steps, hessian = start, 0, None
+        logs, hessian = start, None
         for objective in objectives[:-1]:
-            optimum = minimise(objective, logs, max_iter, loose, hessian)
-            logs, steps, hessian = optimum.logs, steps + optimum.n_iter, None if exact else optimum.hessian
+            loose = LOOSE * float(sample.weight.sum()) / objective.sample.weight.size
+            optimum = minimise(objective, logs, max_iter, max(tol, loose), hessian)
+            logs, hessian = optimum.logs, None if exact else optimum.hessian
         optimum = minimise(objectives[-1], logs, max_iter, tol, hessian)
-        optimum = replace(optimum, n_iter=steps + optimum.n_iter)
         if best is None or optimum.value < best.value:
             best = optimum
         # Small samples may have a second, higher maximum, often at a boundary: all starts are tried.

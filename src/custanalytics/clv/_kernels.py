@@ -106,7 +106,7 @@ def count_runs(keys, unique, counts):
 
 @kernel
 def group_by_table(keys, table, codes, rows):
-    """Number the distinct keys, all below the size of the table, in order of appearance; `rows` is the first of each."""
+    """Number the distinct keys, all below the size of the table, in order of appearance; `rows`: the first of each."""
     found = 0
     for row in range(keys.size):
         code = table[keys[row]]

@@ -7,20 +7,22 @@ import math
 import numpy as np
 
 from custanalytics._jit import SLICE, kernel
-from custanalytics._special import digamma_rising, log_add, log_rising
+from custanalytics._special import digamma_rising, exp_lane, expm1_lane, log1p_lane, log_add, log_rising
 
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
+NODES = 16  # a multiple of what a processor computes at once
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
 
 # On a panel the logarithm of the integrand may change by _STEEP, and by a little more where the integrand has
 # already decayed; a panel is never wider than _WIDEST, for the integrand has singularities at the distance π from
 # the real line. What is left once the integrand has decayed by exp(-_NEGLIGIBLE) is dropped.
-_STEEP = 5.0
-_WIDEST = 2.0
+_STEEP = 12.0
+_WIDEST = 4.0
 _NEGLIGIBLE = 38.0
 
 _SMALLEST = 5e-324
+WORKSPACE = 16 + 4 * NODES  # moments, and what decay_integral keeps of the nodes of a panel
 
 
 @kernel
@@ -38,6 +40,9 @@ def decay_integral(p, q, a, b, log_a, log_b, order, moments):
     if b < a:
         near, far, steep, bend, end = b, a, q - 1.0, p, log_b
     rho = near / far
+    nodes = (moments.size - 16) // 4  # which is NODES, but not known to the compiler: it would unroll the loops
+    ys, excess = moments[16 : 16 + nodes], moments[16 + nodes : 16 + 2 * nodes]
+    zs, gs = moments[16 + 2 * nodes : 16 + 3 * nodes], moments[16 + 3 * nodes : 16 + 4 * nodes]
     lo, decay, least, slope = 0.0, 0.0, 0.0, bend * rho
     total = near_log = near_inverse = near_share = far_log = far_inverse = far_share = 0.0
     nl_nl = nl_ns = ns_ns = nl_fl = nl_fs = ns_fl = ns_fs = fl_fl = fl_fs = fs_fs = 0.0
@@ -50,38 +55,37 @@ def decay_integral(p, q, a, b, log_a, log_b, order, moments):
             panel = max(0.5 * panel, allowed / (abs(steep) + slope))
             growth = math.expm1(lo + panel)
             slope = bend * rho * (1.0 + growth) / (1.0 + rho * growth)
-        for k in range(_NODES.size):
-            y = lo + panel * _NODES[k]
-            near_excess = math.expm1(y)
-            far_excess = rho * near_excess
-            far_base = 1.0 + far_excess
-            inverse = 1.0 / far_base
-            # log1p of far_excess: the last term makes up for the rounding of far_base
-            z = math.log(far_base) + (far_excess - (far_base - 1.0)) * inverse
-            g = panel * _WEIGHTS[k] * math.exp(-(steep * y + bend * z))
-            total += g
-            if order == 0:
-                continue
-            g_near, g_far = g / (1.0 + near_excess), g * inverse
-            g_near_share, g_far_share = g_near * near_excess, g_far * far_excess
-            near_log += g * y
-            near_inverse += g_near
-            near_share += g_near_share
-            far_log += g * z
-            far_inverse += g_far
-            far_share += g_far_share
-            if order == 2:
-                far_part = far_excess * inverse
-                nl_nl += g * y * y
-                nl_ns += g_near_share * y
-                nl_fl += g * y * z
-                nl_fs += g_far_share * y
-                ns_ns += g_near_share * near_excess / (1.0 + near_excess)
-                ns_fl += g_near_share * z
-                ns_fs += g_near_share * far_part
-                fl_fl += g * z * z
-                fl_fs += g_far_share * z
-                fs_fs += g_far_share * far_part
+        for k in range(nodes):  # nothing but arithmetic: vectorised
+            ys[k] = lo + panel * _NODES[k]
+            excess[k] = expm1_lane(ys[k])
+        for k in range(nodes):
+            zs[k] = log1p_lane(rho * excess[k])
+        for k in range(nodes):
+            gs[k] = panel * _WEIGHTS[k] * exp_lane(-(steep * ys[k] + bend * zs[k]))
+        for k in range(nodes):
+            total += gs[k]
+        if order > 0:
+            for k in range(nodes):
+                g_near, g_far = gs[k] / (1.0 + excess[k]), gs[k] / (1.0 + rho * excess[k])
+                near_log += gs[k] * ys[k]
+                near_inverse += g_near
+                near_share += g_near * excess[k]
+                far_log += gs[k] * zs[k]
+                far_inverse += g_far
+                far_share += g_far * (rho * excess[k])
+        if order == 2:
+            for k in range(nodes):
+                near_part, far_part = excess[k] / (1.0 + excess[k]), rho * excess[k] / (1.0 + rho * excess[k])
+                nl_nl += gs[k] * ys[k] * ys[k]
+                nl_ns += gs[k] * ys[k] * near_part
+                nl_fl += gs[k] * ys[k] * zs[k]
+                nl_fs += gs[k] * ys[k] * far_part
+                ns_ns += gs[k] * near_part * near_part
+                ns_fl += gs[k] * near_part * zs[k]
+                ns_fs += gs[k] * near_part * far_part
+                fl_fl += gs[k] * zs[k] * zs[k]
+                fl_fs += gs[k] * zs[k] * far_part
+                fs_fs += gs[k] * far_part * far_part
         lo += panel
         decay = steep * lo + bend * math.log1p(rho * growth)
         least = min(least, decay)
@@ -162,7 +166,7 @@ def log_likelihood(x, t_x, T, r, alpha, s, beta, order, moments, result):
     a_before, b_before = math.log1p(t_x / alpha), math.log1p(t_x / beta)
     log_a, log_b = math.log1p(gap / a), math.log1p(gap / b)
     log_total, alive, odds = 0.0, 1.0, 0.0
-    moments[:] = 0.0
+    moments[:16] = 0.0
     if gap > 0.0:
         log_alive = -(r + x) * log_a - s * log_b
         log_integral = decay_integral(r + x, s + 1.0, a, b, log_a, log_b, order, moments)
@@ -201,7 +205,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     """
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
     order = 2 if out.shape[1] > 5 else 1
-    moments, result = np.empty(16), np.empty(15)
+    moments, result = np.empty(WORKSPACE), np.empty(15)
     row = start // SLICE
     out[row] = 0.0
     counted, rising, rising_by_r, bend, bent = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -226,7 +230,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; never 0, so that an infinite expectation stays infinite when multiplied by it."""
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
-    moments = np.empty(16)
+    moments = np.empty(WORKSPACE)
     for i in range(start, stop):
         gap, a, b = T[i] - t_x[i], alpha + t_x[i], beta + t_x[i]
         if gap > 0.0:
