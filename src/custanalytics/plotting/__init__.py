@@ -6,9 +6,18 @@ drew in arrays. Matplotlib comes with ``pip install 'custanalytics[plot]'`` and 
 
 from custanalytics.plotting._alive import AliveDisplay
 from custanalytics.plotting._gains import GainsDisplay
+from custanalytics.plotting._migration import MigrationDisplay
 from custanalytics.plotting._purchases import PurchasesDisplay
 from custanalytics.plotting._rfm import RFMDisplay
 from custanalytics.plotting._segments import SegmentDisplay
 from custanalytics.plotting._tiers import TierDisplay
 
-__all__ = ["AliveDisplay", "GainsDisplay", "PurchasesDisplay", "RFMDisplay", "SegmentDisplay", "TierDisplay"]
+__all__ = [
+    "AliveDisplay",
+    "GainsDisplay",
+    "MigrationDisplay",
+    "PurchasesDisplay",
+    "RFMDisplay",
+    "SegmentDisplay",
+    "TierDisplay",
+]
