@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from custanalytics import _jit
+from custanalytics._frames import NO_TIME
 from custanalytics.rfm._clock import Clock
-from custanalytics.rfm._kernels import FREQUENCY, arrange, count_rows, deal_rows, finish_piece
+from custanalytics.rfm._kernels import FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows
+from custanalytics.rfm._kernels_finish import finish_pieces
 
 ROWS_A_PIECE = 1 << 15
 MOST_PIECES = 1 << 11
+PIECES_A_SLICE = 4
 ROWS_A_SLICE = 1 << 18
+SAMPLED_IDS = 1 << 14
+MOST_MARKED = 1 << 12  # periods of a log that has a bit for each, for every customer
+WIDEST_RANGE = 1 << 17  # ids a piece may have a place for each of
+
+
+@dataclass(frozen=True)
+class Text:
+    """A column of text without missing values as Arrow holds it: row i is letters[edges[i]:edges[i + 1]]."""
+
+    edges: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True)
 class Rows:
     """The rows of a log as arrays of shape (n_rows,), none of them changed here.
 
-    A value with a minus sign (-0.0 too) is a return. `orders` is empty where the log has no orders.
+    A value with a minus sign (-0.0 too) is a return. `orders` is empty where the log has no orders. Where there
+    is a `text`, `ids` are its hashes: two customers may share one and are told apart by their text.
     """
 
     ids: np.ndarray
@@ -27,57 +43,118 @@ class Rows:
     values: np.ndarray
     orders: np.ndarray
     coded: bool  # ids are codes, and -1 is a missing id
+    text: Text = field(default_factory=Text)
+
+
+@dataclass(frozen=True)
+class Split:
+    """How ids are dealt to pieces: by ranges of 2**shift ids from `low`, or by their hash.
+
+    `direct` says that a range is narrow enough for a place for each of its ids.
+    """
+
+    low: int
+    shift: int
+    pieces: int
+    direct: bool
 
 
 class BadRowsError(Exception):
     """Some rows have no id, no time or no finite value."""
 
 
-def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+def summarise(
+    rows: Rows, clock: Clock, last_period: int, in_order: Callable[[np.ndarray], np.ndarray] = np.argsort
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Sum up the events up to the end of a period.
 
     Returns the ids of customers with a purchase in ascending order, the columns of the table, and the ids of
-    customers with nothing but returns.
+    customers with nothing but returns. Where the rows have a text, the number of one of their rows stands for
+    each customer, and `in_order` tells how such numbers are sorted by their text.
     """
-    by_piece, bounds = _deal(rows, clock.start(last_period + 1))
-    parts = _jit.run(finish_piece, bounds.size - 1, clock.length, clock.offset, bounds, *by_piece, size=1)
-    del by_piece
-    ids, counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = np.argsort(ids.view(np.uint64) if rows.ids.dtype == np.uint64 else ids)
-    buyers = counts[order, FREQUENCY] >= 0
-    others = order[~buyers]
-    order = order[buyers] if others.size else order
-    return ids[order], _table(order, counts, sums, clock, last_period), ids[others]
+    split = _split(rows)
+    dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
+    since, periods = clock.index(reach[0]), clock.index(reach[1]) - clock.index(reach[0]) + 1
+    words = -(-periods // 64) if periods <= MOST_MARKED else 0
+    has_orders = bool(rows.orders.size)
+    parts = _jit.run(
+        finish_pieces, split.pieces, clock.length, clock.offset, split.low, split.shift, split.direct,
+        since, words, has_orders,
+        bounds, dealt, dealt.view(np.float64), rows.text.edges, rows.text.letters, size=PIECES_A_SLICE,
+    )  # fmt: skip
+    del dealt
+    name = SAMPLE if rows.text.edges.size else NAME
+    if split.shift == HASHED:
+        counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
+        parts = [(counts, sums)]
+        names = np.ascontiguousarray(counts[:, name])
+        orders = [in_order(names.view(np.uint64) if rows.ids.dtype == np.uint64 else names)]
+    else:
+        orders = [np.empty(0, np.int64)] * len(parts)
+    return _table(parts, orders, name, clock, last_period)
 
 
-def _deal(rows: Rows, end: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Rows before `end` by piece, and the bounds of the pieces: their number depends on n alone."""
+def _split(rows: Rows) -> Split:
+    """Ranges of ids where those of a sample spread evenly over them, else pieces by hash.
+
+    Which it is changes no bit of the table; ranges leave nothing to sort.
+    """
     n = rows.ids.size
-    pieces = min(max(n // ROWS_A_PIECE, 1), MOST_PIECES)
-    counts = np.zeros((max(-(-n // ROWS_A_SLICE), 1), pieces), np.int64)
+    wanted = min(max(n // ROWS_A_PIECE, 1), MOST_PIECES)
+    by_hash = Split(0, HASHED, wanted, False)
+    if n == 0 or rows.text.edges.size:
+        return by_hash
+    low, high = int(rows.ids.min()), int(rows.ids.max())
+    shift = max((high - low).bit_length() - wanted.bit_length(), 0)
+    pieces = ((high - low) >> shift) + 1
+    sample = np.unique(rows.ids[:: max(n // SAMPLED_IDS, 1)]).view(np.uint64)
+    shares = np.bincount(((sample - np.uint64(low % 2**64)) >> np.uint64(shift)).astype(np.int64), minlength=pieces)
+    if shares.max() > 8 + 4 * sample.size / pieces:
+        return by_hash
+    direct = (1 << shift) <= min(WIDEST_RANGE, 1024 + 8 * n // pieces)
+    return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, direct)
+
+
+def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Rows before `end` by piece, a row for each, the bounds of the pieces, and the first and last time."""
+    n = rows.ids.size
+    counts = np.zeros((max(-(-n // ROWS_A_SLICE), 1), split.pieces), np.int64)
+    reach = np.tile(np.array([end, NO_TIME], np.int64), (len(counts), 1))
     lowest = 0 if rows.coded else int(np.iinfo(np.int64).min)
-    ids = rows.ids.view(np.int64)
-    inputs = (ids, rows.times, rows.values)
-    bad = _jit.run(count_rows, n, ROWS_A_SLICE, lowest, end, *inputs, out=(counts,), size=ROWS_A_SLICE)
+    inputs = (split.low, split.shift, rows.ids.view(np.int64), rows.times, rows.values)
+    bad = _jit.run(count_rows, n, ROWS_A_SLICE, lowest, end, *inputs, out=(counts, reach), size=ROWS_A_SLICE)
     if any(bad):
         raise BadRowsError
     places = np.concatenate(([0], np.cumsum(counts.T)))
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
-    kept = int(bounds[-1])
-    by_piece = (
-        np.empty(kept, np.int64),
-        np.empty(kept, np.int64),
-        np.empty(kept, np.float64),
-        np.empty(kept if rows.orders.size else 0, np.int64),
-    )
-    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, rows.orders, out=(places, *by_piece), size=ROWS_A_SLICE)
-    return by_piece, bounds
+    numbered = bool(rows.text.edges.size)
+    dealt = np.empty((int(bounds[-1]), 3 + bool(rows.orders.size) + numbered), np.int64)
+    out = (places, dealt, dealt.view(np.float64))
+    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, rows.orders, numbered, out=out, size=ROWS_A_SLICE)
+    first, last = int(reach[:, 0].min()), int(reach[:, 1].max())
+    return dealt, bounds, (first, max(first, last))
 
 
 def _table(
-    order: np.ndarray, counts: np.ndarray, sums: np.ndarray, clock: Clock, last_period: int
-) -> dict[str, np.ndarray]:
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    orders: list[np.ndarray],
+    name: int,
+    clock: Clock,
+    last_period: int,
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """The ids, the columns of the table, and the ids of those without a purchase, from parts in ascending order."""
+    others = []
+    for at, (counts, _) in enumerate(parts):
+        buyers = counts[:, FREQUENCY] >= 0
+        if not buyers.all():
+            order = orders[at] if orders[at].size else np.arange(buyers.size)
+            others.append(counts[order[~buyers[order]], name])
+            orders[at] = order[buyers[order]]
+            if not orders[at].size:
+                parts = [*parts[:at], (counts[:0], parts[at][1][:0]), *parts[at + 1 :]]
+    sizes = [order.size or len(counts) for order, (counts, _) in zip(orders, parts, strict=True)]
+    starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
     kinds = {
         "frequency": np.int64,
         "recency": np.float64,
@@ -89,9 +166,20 @@ def _table(
         "first_seen": np.int64,
         "last_seen": np.int64,
     }
-    table = {name: np.empty(order.size, kind) for name, kind in kinds.items()}
-    out = tuple(table.values())
-    _jit.run(arrange, order.size, last_period, *clock.scale, order, counts, sums, out=out)
-    for name in ("first_seen", "last_seen"):
-        table[name] = table[name].view("datetime64[us]")
-    return table
+    table = {column: np.empty(starts[-1], kind) for column, kind in kinds.items()}
+    ids = np.empty(starts[-1], np.int64)
+
+    def write(start: int, stop: int) -> None:
+        for at in range(start, stop):
+            out = tuple(column[starts[at] : starts[at + 1]] for column in (ids, *table.values()))
+            size = int(starts[at + 1] - starts[at])
+            _jit.call(arrange, 0, size, name, last_period, *clock.scale, orders[at], *parts[at], out=out)
+
+    if len(parts) == 1:
+        inputs = (name, last_period, *clock.scale, orders[0], *parts[0])
+        _jit.run(arrange, ids.size, *inputs, out=(ids, *table.values()))
+    else:
+        _jit.run(write, len(parts), size=1)
+    for column in ("first_seen", "last_seen"):
+        table[column] = table[column].view("datetime64[us]")
+    return ids, table, np.concatenate(others) if others else np.empty(0, np.int64)
