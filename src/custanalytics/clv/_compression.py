@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.clv._kernels import append_digit, count_runs, group_by_table, group_rows, number_values
+from custanalytics.clv._kernels import append_digit, count_runs, group_rows, number_pairs, number_values
 
 MOST_VALUES = 1 << 16  # distinct values of a column up to which it is numbered by a table that fits the cache
 LARGEST_KEY = 1 << 62
-LARGEST_TABLE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,13 @@ def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.nda
     None where more than `most` of the first rows (a share) are distinct, so that grouping does not pay.
     """
     n = columns[0].size
-    codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
-    digits = _digits(columns, LARGEST_TABLE)
-    if digits is not None:
-        table = np.full(int(np.prod([digit.values.size for digit in digits])), -1, np.int64)
-        found = _jit.call(group_by_table, _keys(digits, range(len(digits))), out=(table, codes, rows))
-        return codes, rows[:found]
     bits = [(column + 0.0 if np.signbit(column).any() else column).view(np.int64) for column in columns]
+    if len(columns) == 2:
+        keys, codes, rows = np.empty((MOST_VALUES, 2), np.int64), np.empty(n, np.int32), np.empty(MOST_VALUES, np.int64)
+        found = _jit.call(number_pairs, *bits, out=(keys, codes, rows))
+        if 0 <= found <= max(most * n, 1.0):
+            return codes, rows[:found]
+    codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
     found = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
     return None if found < 0 else (codes, rows[:found])
 
@@ -102,14 +101,14 @@ class _Digit:
     values: np.ndarray
 
 
-def _digits(columns: tuple[np.ndarray, ...], largest: int = LARGEST_KEY) -> list[_Digit] | None:
-    """The columns as digits of one number below `largest`; None where they have too many distinct values."""
+def _digits(columns: tuple[np.ndarray, ...]) -> list[_Digit] | None:
+    """The columns as digits of one number below `LARGEST_KEY`; None where they have too many distinct values."""
     digits, size = [], 1
     for column in columns:
         codes, values = np.empty(column.size, np.int32), np.empty(MOST_VALUES, np.int64)
         found = _jit.call(number_values, column.view(np.int64), out=(codes, values))
         size *= max(int(found), 1)
-        if found < 0 or size > largest:
+        if found < 0 or size > LARGEST_KEY:
             return None
         numbers = values[:found].view(np.float64)
         order = np.argsort(numbers)
@@ -119,7 +118,7 @@ def _digits(columns: tuple[np.ndarray, ...], largest: int = LARGEST_KEY) -> list
     return digits
 
 
-def _keys(digits: list[_Digit], places: tuple[int, ...] | range) -> np.ndarray:
+def _keys(digits: list[_Digit], places: tuple[int, ...]) -> np.ndarray:
     keys = np.zeros(digits[0].codes.size, np.int64)
     for place in places:
         _jit.call(append_digit, digits[place].codes, digits[place].rank, out=(keys,))

@@ -105,18 +105,37 @@ def count_runs(keys, unique, counts):
 
 
 @kernel
-def group_by_table(keys, table, codes, rows):
-    """Number the distinct keys, all below the size of the table, in order of appearance; `rows`: the first of each."""
+def number_pairs(first, second, keys, codes, rows):
+    """Number the distinct pairs of two int64 columns in order of appearance; -1 if `keys` has no room for them.
+
+    `rows` is where each was first seen. For few pairs this is several times as fast as `group_rows`.
+    """
+    slots = np.full(2 * keys.shape[0], -1, np.int32)
     found = 0
-    for row in range(keys.size):
-        code = table[keys[row]]
+    for row in range(first.size):
+        one, two = first[row], second[row]
+        at = start_of_probe(one, two, 0, slots.size)
+        code = slots[at]
+        while code >= 0 and (keys[code, 0] != one or keys[code, 1] != two):
+            at = (at + 1) & (slots.size - 1)
+            code = slots[at]
         if code < 0:
+            if found == keys.shape[0]:
+                return -1
             code = found
-            table[keys[row]] = code
+            slots[at] = code
+            keys[code, 0], keys[code, 1] = one, two
             rows[code] = row
             found += 1
         codes[row] = code
     return found
+
+
+@kernel
+def multiply_by_code(start, stop, values, codes, out):
+    """Multiply each row by the value of its code."""
+    for row in range(start, stop):
+        out[row] *= values[codes[row]]
 
 
 @kernel

@@ -16,7 +16,7 @@ from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
 from custanalytics.clv._discounting import discounting
-from custanalytics.clv._kernels import MOST, count_impossible
+from custanalytics.clv._kernels import MOST, count_impossible, multiply_by_code
 
 # A check is a function of frequency, recency and T, arrays or expressions alike.
 CHECKS = (
@@ -154,11 +154,13 @@ class PurchaseModel(LikelihoodModel):
         if grouped is not None:
             codes, rows = grouped
             x, age = x[rows], age[rows]
-        result = np.empty(x.size)
-        _jit.run(self._purchases_loop, x.size, x, age, theta, horizons, weights, out=(result,), size=512)
-        if grouped is not None:
-            result = result[codes]
-        result *= self._alive(columns, theta)
+        ahead = np.empty(x.size)
+        _jit.run(self._purchases_loop, x.size, x, age, theta, horizons, weights, out=(ahead,), size=512)
+        result = self._alive(columns, theta)
+        if grouped is None:
+            result *= ahead
+        else:
+            _jit.run(multiply_by_code, result.size, ahead, codes, out=(result,))
         return result
 
     def _alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> np.ndarray:
