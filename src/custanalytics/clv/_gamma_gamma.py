@@ -245,7 +245,8 @@ class GammaGammaModel(LikelihoodModel):
         self._warn_of_worthless(found["worthless"], found["repeats"])
         if not found["used"]:
             raise InvalidDataError(f"{type(self).__name__} needs at least one customer to learn from; found none.")
-        mine = (weight[0] if weight else nw.lit(1.0)).alias(_spend_sums.WEIGHT)
+        one = x * 0.0 + 1.0  # a literal would be an exact decimal to PostgreSQL
+        mine = (weight[0] if weight else one).alias(_spend_sums.WEIGHT)
         named = (x.alias(_spend_sums.X), m.alias(_spend_sums.M), mine)
         return _spend_sums.Repeaters(lazy.filter(used).select(*named), bool(weight)), found["used"]
 
