@@ -91,7 +91,7 @@ def counts(lazy: nw.LazyFrame[Any], by: Sequence[str]) -> tuple[dict[str, np.nda
         sizes = native(lazy).groupby(list(by), dropna=False).size().compute()
         found = nw.from_native(sizes.rename(count).reset_index(), eager_only=True)
     else:
-        found = lazy.group_by(*by).agg(nw.len().alias(count)).collect()
+        found = collect(lazy.group_by(*by).agg(nw.len().alias(count)))
     return arrays(found, by), np.ascontiguousarray(found[count].to_numpy(), dtype=np.int64)
 
 
@@ -267,7 +267,7 @@ def _join_back(
             missing.alias(flag),
         ]
     lazy = lazy.with_columns(*expressions)
-    distinct = lazy.select(*keys).unique().collect()
+    distinct = collect(lazy.select(*keys).unique())
     inputs = {}
     for name, key, flag in zip(columns, keys[::2], keys[1::2], strict=True):
         found = distinct[key].to_numpy()
