@@ -4,7 +4,9 @@ from custanalytics.validation._consent import ConsentLedger
 from custanalytics.validation._customer_report import CustomerReport
 from custanalytics.validation._customer_rules import CustomerRule
 from custanalytics.validation._customer_validator import CustomerValidator
+from custanalytics.validation._identity import IdentityResolver
 from custanalytics.validation._merge_map import apply_merge_map
+from custanalytics.validation._probabilistic import ProbabilisticResolver
 from custanalytics.validation._pseudonymize import pseudonymize
 from custanalytics.validation._report import ValidationReport
 from custanalytics.validation._rules import ValidationRule
@@ -15,6 +17,8 @@ __all__ = [
     "CustomerReport",
     "CustomerRule",
     "CustomerValidator",
+    "IdentityResolver",
+    "ProbabilisticResolver",
     "TransactionValidator",
     "ValidationReport",
     "ValidationRule",

@@ -163,11 +163,11 @@ def _plain(series: nw.Series[Any]) -> list[Any]:
 def _rewritten(series: nw.Series[Any], codes: np.ndarray, values: list[Any]) -> nw.Series[Any]:
     found = _objects([*values, None])[codes]
     dtype = nw.String if isinstance(series.dtype, nw.Categorical | nw.Enum) else series.dtype
-    if series.implementation.is_pandas() and (series.dtype == nw.Object or series.dtype.is_float()):
-        native = series.to_native()
-        return nw.from_native(type(native)(found, dtype=native.dtype, name=series.name), series_only=True)
     if series.dtype.is_integer() and not (codes < 0).any():
         return _frames.like(series.to_frame(), series.name, found.astype(np.int64)).cast(series.dtype)
+    if series.implementation.is_pandas() and dtype == series.dtype:
+        native = series.to_native()
+        return nw.from_native(type(native)(found, dtype=native.dtype, name=series.name), series_only=True)
     return nw.new_series(series.name, found.tolist(), dtype=dtype, backend=series.implementation)
 
 
