@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engine_checks, _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics._params import NOT_NEGATIVE, POSITIVE, Rule, check_params, check_value, integer, offenders, warn
 from custanalytics.clv import _fit
+from custanalytics.clv._saved import Saved
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 SUMMARY_HINT = "RFMSummary makes such a table from a transaction log."
@@ -29,7 +29,7 @@ WEIGHT_CHECK = _engine_checks.Check(
 )
 
 
-class LikelihoodModel(BaseEstimator):
+class LikelihoodModel(Saved):
     """Maximum likelihood over independent customers, on their distinct observations.
 
     A model sets the five class variables and `_starts`.
@@ -43,6 +43,10 @@ class LikelihoodModel(BaseEstimator):
     _second_derivatives: ClassVar[bool] = False  # whether that loop gives them where `out` has room
     _checks: ClassVar[tuple[_engine_checks.Check, ...]] = ()  # what `_read` refuses, for tables in an engine
 
+    _learned: ClassVar[tuple[str, ...]] = (
+        *("params_", "log_likelihood_", "standard_errors_", "covariance_", "converged_", "n_iter_", "undetermined_"),
+        *("n_customers_", "feature_names_in_", "n_features_in_"),
+    )
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "penalty": (NOT_NEGATIVE,),
         "max_iter": (integer(1),),
@@ -114,6 +118,7 @@ class LikelihoodModel(BaseEstimator):
         sample = self._sample(table, sample_weight)
         unit = sample.mean(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
         optimum = self._maximise(sample, unit)
+        self.n_customers_ = float(sample.weight.sum())
         self._learn(optimum, unit)
         self.log_likelihood_ = float(self.penalty * (optimum.logs @ optimum.logs) - optimum.value)
         return self
@@ -222,6 +227,9 @@ class LikelihoodModel(BaseEstimator):
         _engine_checks.refuse(lazy, self._checks, *_engine_checks.numbers(lazy, self._columns))
         predict = partial(_predicted, copy(self), method, args, column)  # a later fit does not change it
         return _engines.native(_engines.map_columns(lazy, self._columns, predict, {column: float}))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "params_")
 
     def _keep(self, theta: np.ndarray) -> None:
         self.params_ = {name: float(value) for name, value in zip(self._names, theta, strict=True)}

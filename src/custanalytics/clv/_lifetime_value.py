@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import narwhals as nw
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from custanalytics import _engine_checks, _engines
@@ -19,9 +19,10 @@ from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._beta_geo import BetaGeoModel
 from custanalytics.clv._discounting import discounting, force_of_discount
 from custanalytics.clv._gamma_gamma import GammaGammaModel
+from custanalytics.clv._saved import Saved
 
 
-class LifetimeValue(BaseEstimator):
+class LifetimeValue(Saved):
     """What each customer is expected to be worth over a horizon.
 
     Expected purchases from one model times expected spend per purchase from another, times the margin, each purchase
@@ -91,6 +92,7 @@ class LifetimeValue(BaseEstimator):
     array([ 8.47, 40.02])
     """
 
+    _learned: ClassVar[tuple[str, ...]] = ("purchases_", "spend_", "feature_names_in_", "n_features_in_")
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "purchases": (Having(("fit", "predict_purchases")), NONE),
         "spend": (Having(("fit", "predict_spend")), Number(0, closed="left"), NONE),

@@ -1,0 +1,65 @@
+"""Fitted models written to JSON and read back, and customers scored one by one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue, ParetoNBDModel
+from custanalytics.exceptions import InvalidDataError
+
+TABLE = {
+    "frequency": [0, 2, 5, 1, 0, 3, 8, 1],
+    "recency": [0.0, 20.0, 30.0, 5.0, 0.0, 12.0, 33.0, 2.0],
+    "T": [30.0, 35.0, 38.0, 20.0, 12.0, 39.0, 36.0, 30.0],
+    "monetary_value": [0.0, 20.0, 31.5, 12.0, 0.0, 60.0, 25.0, 33.0],
+}
+BG = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
+PARETO = {"r": 0.553, "alpha": 10.58, "s": 0.606, "beta": 11.66}
+SPEND = {"p": 6.25, "q": 3.74, "v": 15.4}
+
+
+@pytest.mark.parametrize("kind", [BetaGeoModel, ParetoNBDModel, GammaGammaModel])
+def test_a_fitted_model_comes_back_whole(kind):
+    model = kind(penalty=0.01, max_iter=150).fit(TABLE)
+    again = kind.from_json(model.to_json())
+    assert again.get_params() == model.get_params()
+    assert set(vars(again)) == set(vars(model))
+    for name, value in vars(model).items():
+        np.testing.assert_array_equal(getattr(again, name), value, err_msg=name, strict=isinstance(value, np.ndarray))
+    assert len(model.to_json()) < 2048
+
+
+def test_infinite_standard_errors_come_back():
+    with pytest.warns(UserWarning, match="do not determine"):
+        model = BetaGeoModel().fit({"frequency": [0, 0], "recency": [0.0, 0.0], "T": [3.0, 5.0]})
+    again = BetaGeoModel.from_json(model.to_json())
+    assert again.standard_errors_ == model.standard_errors_
+    assert again.undetermined_ == model.undetermined_
+
+
+def test_lifetime_value_comes_back_with_its_models():
+    value = LifetimeValue(purchases=ParetoNBDModel(penalty=0.01), spend=GammaGammaModel(penalty=0.01), margin=0.3)
+    value.fit(TABLE)
+    again = LifetimeValue.from_json(value.to_json())
+    np.testing.assert_array_equal(again.predict(TABLE), value.predict(TABLE))
+    assert again.margin == 0.3
+    given = LifetimeValue(purchases=BetaGeoModel.from_params(**BG), spend=12.5)
+    np.testing.assert_array_equal(LifetimeValue.from_json(given.to_json()).predict(TABLE), given.predict(TABLE))
+
+
+def test_what_is_no_saved_model_is_refused_in_words():
+    text = BetaGeoModel.from_params(**BG).to_json()
+    with pytest.raises(InvalidDataError, match=r"This is a BetaGeoModel: read it with BetaGeoModel\.from_json"):
+        ParetoNBDModel.from_json(text)
+    later = json.dumps({**json.loads(text), "format": 99})
+    with pytest.raises(InvalidDataError, match="written in format 99 by a later version"):
+        BetaGeoModel.from_json(later)
+    for bad in ("", "[1]", "{}", b"\xff"):
+        with pytest.raises(InvalidDataError, match="takes the text that to_json wrote"):
+            BetaGeoModel.from_json(bad)
+    with pytest.raises(NotFittedError):
+        BetaGeoModel().to_json()
