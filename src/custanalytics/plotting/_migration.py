@@ -117,7 +117,9 @@ class MigrationDisplay(Display):
         check_value("kind", kind, (OneOf(("both", "matrix", "decomposition")),), type(self).__name__)
         if self.counts.sum() == 0:
             raise InvalidDataError(f"{type(self).__name__} has no customers to draw.")
-        n, self.bars_ax_, self.bars_, self.texts_ = len(self.segments), None, {}, []
+        n, self.bars_ax_ = len(self.segments), None
+        self.bars_: dict[str, Any] = {}
+        self.texts_: list[list[Any]] = []
         if kind == "both" and ax is None:
             pyplot = require_extra("matplotlib.pyplot", "plot", type(self).__name__)
             width = max(5.0, 2.6 + 0.62 * n)
@@ -171,10 +173,25 @@ class MigrationDisplay(Display):
             start = np.where(change > 0, right, left)
             self.bars_[cause] = ax.barh(at, change, 0.62, left=start, color=COLORS.get(cause, GREY), label=cause)
             right, left = right + gain, left + loss
-        ax.plot(self.net, at, "o", color="white", markeredgecolor=INK, markeredgewidth=1.4, markersize=7, label="sum")
+        ax.plot(
+            self.net,
+            at,
+            "o",
+            color="white",
+            markeredgecolor=INK,
+            markeredgewidth=1.4,
+            markersize=7,
+            label="sum of them",
+        )
         for place, net in zip(at, self.net, strict=True):
-            where = {"textcoords": "offset points", "xytext": (5, 0), "va": "center"}
-            ax.annotate(f"{int(net):+,}" if net else "0", (right[place], place), fontsize=SMALL, color=INK, **where)
+            where = {"textcoords": "offset points", "xytext": (8, 0), "va": "center"}
+            ax.annotate(
+                f"{int(net):+,}".replace("-", "−") if net else "0",
+                (right[place], place),
+                fontsize=SMALL,
+                color=INK,
+                **where,
+            )
         ax.axvline(0, color=INK, linewidth=0.8)
         bare(ax, "What made it so", "Change in customers", "", "x")
         ax.set_yticks(at, self.segments)

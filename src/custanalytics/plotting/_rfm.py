@@ -145,7 +145,7 @@ class RFMDisplay(Display):
         edges = np.arange(n_bins + 1) + 0.5
         ax.pcolormesh(edges, edges, shown, cmap=SEQUENTIAL, vmin=0, vmax=1.15 * top, edgecolor="white", linewidth=2)
         share = self.counts / self.counts.sum()
-        self.texts_ = []
+        self.texts_: Any = []
         for row in range(n_bins):
             line = []
             for column in range(n_bins):
@@ -177,7 +177,8 @@ class RFMDisplay(Display):
         mean = share if self.values is None else self.values / self.counts
         low, top = min(float(mean.min()), 0.0), float(mean.max())
         depth = (mean - low) / max(top - low, 1e-300)
-        self.texts_, unnamed = {}, []
+        labels: dict[str, Any] = {}
+        unnamed = []
         for at, (name, (x, y, across, up)) in enumerate(zip(names, self.tiles_, strict=True)):
             color = pyplot.get_cmap(SEQUENTIAL)(0.12 + 0.72 * depth[at])
             ax.add_patch(pyplot.Rectangle((x, y), across, up, facecolor=color, edgecolor="white", linewidth=2))
@@ -191,7 +192,8 @@ class RFMDisplay(Display):
             text, size, rotation = label
             dark = "white" if depth[at] > 0.6 else INK
             place = {"ha": "center", "va": "center", "rotation": rotation, "linespacing": 1.25}
-            self.texts_[name] = ax.text(x + across / 2, y + up / 2, "\n".join(text), color=dark, fontsize=size, **place)
+            labels[name] = ax.text(x + across / 2, y + up / 2, "\n".join(text), color=dark, fontsize=size, **place)
+        self.texts_ = labels
         what = "" if self.values is None else f", darker by {spoken(str(self.value_name))} per customer"
         note = f"Too small to name: {', '.join(unnamed)}" if unnamed else ""
         bare(ax, "Segments by customers", f"Area: customers{what}" + (f"\n{note}" if note else ""), "", None)

@@ -53,7 +53,7 @@ def fit_label(lines: list[str], width: float, height: float) -> tuple[list[str],
             for name in names:
                 text = [*name, *lines[1:keep]]
                 size = min(across / (max(map(len, text)) + 1) / WIDE, up / (len(text) + 0.5) / TALL, LARGEST)
-                choices.append((size * (0.8 if rotation else 1.0), size, text, rotation))
+                choices.append((size * (0.6 if rotation else 1.0), size, text, rotation))
         _, size, text, rotation = max(choices, key=lambda choice: choice[0])
         if size >= SMALLEST:
             return text, size, rotation

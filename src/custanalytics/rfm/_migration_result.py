@@ -195,7 +195,7 @@ class Migration:
         change = [
             [name, *(f"{int(values[at]):,}" for values in sums.values())] for at, name in enumerate(self.segments)
         ]
-        after = "" if self.elapsed is None else f", {number(self.elapsed)} units of time later"
+        after = "" if self.elapsed is None else f", {number(self.elapsed)} time units later"
         title = f"Customers by segment then (rows) and now (columns{after})"
         return [(title, [*self.segments, GONE, "all"], moves), ("Change of each segment", list(sums), change)]
 
@@ -260,9 +260,9 @@ def _components(
     after = np.ones(new.size) if after is None else after
 
     def total(places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return np.bincount(places, weights, len(paths.segments))
+        return np.bincount(places, weights, len(paths.segments)).astype(np.float64)
 
-    gone, start = -total(paths.then[~stay], before[~stay]), total(paths.then[stay], before[stay])
+    gone, start = 0.0 - total(paths.then[~stay], before[~stay]), total(paths.then[stay], before[stay])
     here, late = at[stay], paths.now if paths.now_by_then is None else paths.now_by_then
     behaved = total(late[here], after[here])
     if paths.aged is None:

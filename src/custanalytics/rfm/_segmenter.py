@@ -144,8 +144,9 @@ default="eleven-segments"
             cells, customers, names = count_cells(X, self.scores_, self.grid_.shape)
         else:
             frame = self._read(X)
-            cells = [self._cells(frame, column) for column in self.scores_]
-            customers, names = np.ones(len(frame), np.int64), frame.columns
+            known = ~np.any([self._outside(frame, column) for column in self.scores_], axis=0)
+            cells = [_frames.floats(frame, column)[known].astype(np.int64) - 1 for column in self.scores_]
+            customers, names = np.ones(int(known.sum()), np.int64), frame.columns
         self.unreachable_ = unreachable(cells, self.grid_, table.segments, self.scores_, customers)
         self._tell(int(customers.sum()))
         self.feature_names_in_ = np.asarray(names, dtype=object)
@@ -278,12 +279,15 @@ default="eleven-segments"
 
     def _cells(self, frame: nw.DataFrame[Any], column: str) -> np.ndarray:
         """Scores as positions in the grid, from 0."""
-        values = _frames.floats(frame, column)
-        n_bins = self.grid_.shape[self.scores_.index(column)]
-        bad = ~((values >= 1) & (values <= n_bins) & (values == np.floor(values)))
+        bad, n_bins = self._outside(frame, column), self.grid_.shape[self.scores_.index(column)]
         if bad.any():
             raise InvalidDataError(
                 bad_customers(frame, bad, f"have a {column} that is no whole number from 1 to {n_bins}")
                 + f". The rules are for RFMScorer(n_bins={n_bins}): score with it, or pass rules for your scores."
             )
-        return values.astype(np.int64) - 1
+        return _frames.floats(frame, column).astype(np.int64) - 1
+
+    def _outside(self, frame: nw.DataFrame[Any], column: str) -> np.ndarray:
+        """Whether each score is one that the rules do not know; `fit` passes over these, `transform` refuses them."""
+        values, n_bins = _frames.floats(frame, column), self.grid_.shape[self.scores_.index(column)]
+        return ~((values >= 1) & (values <= n_bins) & (values == np.floor(values)))
