@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -63,3 +64,20 @@ def test_what_is_no_saved_model_is_refused_in_words():
             BetaGeoModel.from_json(bad)
     with pytest.raises(NotFittedError):
         BetaGeoModel().to_json()
+
+
+@pytest.mark.parametrize("model", [BetaGeoModel.from_params(**BG), ParetoNBDModel.from_params(**PARETO)])
+def test_one_customer_is_scored_like_a_table(model):
+    alive, ahead = model.predict_alive(TABLE), model.predict_purchases(TABLE, 26.0)
+    customers = list(zip(TABLE["frequency"], TABLE["recency"], TABLE["T"], strict=True))
+    for at, customer in enumerate(customers):
+        assert model.score_one(*customer, 26.0) == (alive[at], ahead[at])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda customer: model.score_one(*customer, 26.0), customers * 50))
+    assert found == [model.score_one(*customer, 26.0) for customer in customers] * 50
+
+
+@pytest.mark.parametrize("customer", [(1.5, 1, 2), (-1, 0, 2), (1, 3, 2), (0, 1, 2), (1, 1, np.inf), (np.nan, 0, 1)])
+def test_no_customer_is_refused(customer):
+    with pytest.raises(ValueError, match="No customer has frequency="):
+        BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)

@@ -237,7 +237,8 @@ class LikelihoodModel(Saved):
         self.n_features_in_ = len(self._columns)
 
     def _theta(self) -> np.ndarray:
-        check_is_fitted(self, "params_")
+        if not hasattr(self, "params_"):
+            check_is_fitted(self)
         return np.array([self.params_[name] for name in self._names])
 
     def _report(self, optimum: _fit.Optimum) -> None:
