@@ -44,6 +44,12 @@ class Clock:
         """Number of the period that holds a time in microseconds since 1970."""
         return int(_jit.call(period_of, int(time), self.length, self.offset))
 
+    def indices(self, times: np.ndarray) -> np.ndarray:
+        """Numbers of the periods that hold some times: shape (n_times,)."""
+        if self.period == "M":
+            return times.view("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+        return (times + self.offset) // self.length
+
     def start(self, index: int) -> int:
         """First microsecond of a period."""
         if self.period == "M":

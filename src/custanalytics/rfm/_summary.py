@@ -11,17 +11,22 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics import _frames
-from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, SUMMARY_COLUMNS
+from custanalytics import _engines, _frames
+from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, SUMMARY_COLUMNS, TIMESTAMP
 from custanalytics._instants import last_microsecond
 from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
+from custanalytics.rfm import _lazy, _query
 from custanalytics.rfm._clock import PERIODS, Clock
+from custanalytics.rfm._ledger import Ledger, row_by_row, totals
+from custanalytics.rfm._order_policy import OrderPolicy, resolve
 from custanalytics.rfm._pieces import BadRowsError, summarise
+from custanalytics.rfm._returns import settle_log, sound
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, table_ids
+from custanalytics.rfm._updating import Updating
 
 
-class RFMSummary(_frames.FrameTransformer, BaseEstimator):
+class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
     """Turn a transaction log into a customer table as of the end of a period.
 
     Each customer with a purchase up to `as_of` becomes one row: how often, how recently, for how long and for
@@ -29,15 +34,16 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
     customer in one period count once towards `frequency`; the first period starts the clock and is not part
     of `monetary_value`.
 
-    A return (a row with a negative amount or quantity) reduces `total_value` and does nothing else: it never
-    adds a purchase, an order or recency. Run a raw log through ``TransactionValidator`` first: rows without an
-    id, a time or a finite amount are refused here, not repaired.
+    A return (a row with a negative amount or quantity) never adds a purchase, an order or recency. It lowers the value
+    of the purchase that it takes back, as far as `policy` finds that one; an order of which nothing is left is no
+    purchase. A return without a purchase lowers `total_value` and nothing else. Run a raw log through
+    ``TransactionValidator`` first: rows without an id, a time or a finite amount are refused here, not repaired.
 
     Parameters
     ----------
     columns : mapping or None, default=None
-        Maps the standard names ("customer_id", "timestamp", "amount", "order_id", "quantity") to those of the
-        log. None where the log has the standard names.
+        Maps the standard names ("customer_id", "timestamp", "amount", "order_id", "product_id", "quantity") to those
+        of the log. None where the log has the standard names.
     period : {"h", "D", "W", "M"}, default="D"
         Purchases within one hour, day, ISO week (from Monday) or calendar month count as one.
     time_unit : {"h", "D", "W", "M", "Y"}, default="W"
@@ -46,9 +52,15 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         Names the last observed period. All its events count (those at 18:00 of the last day too) and none
         after it. A date stands for its whole day, "1997-09" for its whole month. A time zone is dropped, as it
         is from the log: wall clocks are compared. None takes the period of the last event seen by `fit`.
+    policy : OrderPolicy, "default" or None, default="default"
+        How returns are paired with purchases, and which orders count. "default" is ``OrderPolicy()``. None pairs
+        nothing: each return lowers `total_value` and leaves purchases as they are.
 
     Attributes
     ----------
+    ledger_ : Ledger
+        What became of the rows and the money of the log that `transform` saw last, where there is a policy and the
+        log is in memory.
     as_of_ : numpy.datetime64
         The last observed period, in the resolution of `period` (for weeks, the day of their Monday).
     n_features_in_ : int
@@ -58,6 +70,8 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
 
     See Also
     --------
+    OrderPolicy : How returns are paired with purchases.
+    Ledger : What became of the rows.
     RFMScorer : Scores from 1 to 5 on the customer table.
     RFMSegmenter : Named segments from the scores.
 
@@ -73,10 +87,10 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
 
     each duration rounded once, so that equal numbers of periods are equal numbers (`T` − `recency` may differ
     from `inactivity` in the last bit). `monetary_value` is the value of the purchases in
-    :math:`p_2, \\dots, p_m` over :math:`m - 1`, and 0 where :math:`m = 1`. `n_orders` counts the distinct
-    `order_id` with a purchase, a purchase without one as an order of its own; without such a column it counts
-    purchase rows. Money is added in the order of time and value: the same bits come out in whatever order the
-    rows are and on any number of threads.
+    :math:`p_2, \\dots, p_m`, less what was returned of it, over :math:`m - 1`, and 0 where :math:`m = 1`. `n_orders`
+    counts the distinct `order_id` with a purchase, a purchase without one as an order of its own; without such a
+    column it counts purchase rows. Money is added so that the same bits come out in whatever order the rows are and
+    on any number of threads.
 
     `frequency`, `recency` and `T` are the :math:`x`, :math:`t_x` and :math:`T` of [1]_, here on a clock of whole
     periods.
@@ -107,6 +121,7 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         "period": (OneOf(PERIODS),),
         "time_unit": (UNITS,),
         "as_of": (InstanceOf((str, date, np.datetime64, type(None))),),
+        "policy": (InstanceOf((OrderPolicy, type(None))), OneOf(("default",))),
     }
 
     def __init__(
@@ -116,11 +131,13 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         period: str = "D",
         time_unit: str = "W",
         as_of: Any = None,
+        policy: OrderPolicy | str | None = "default",
     ) -> None:
         self.columns = columns
         self.period = period
         self.time_unit = time_unit
         self.as_of = as_of
+        self.policy = policy
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the last observed period.
@@ -142,22 +159,19 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
             Where the log is empty, times are missing, or `as_of` lies before the first event.
         """
         check_params(self, self._rules)
-        frame = self._read(X)
+        resolve(self.policy)
+        lazy = _engines.is_lazy(X)
+        first, last = _lazy.span(_query.read(X, self.columns)) if lazy else self._span(self._read(X))
         clock = Clock(self.period, self.time_unit)
-        times = _frames.times(frame)
-        if times.size == 0:
-            raise InvalidDataError("The log is empty: RFMSummary.fit needs at least one event.")
-        if int(times.min()) == _frames.NO_TIME:
-            refuse_bad_rows(frame, times=times)
-        moment = int(times.max()) if self.as_of is None else last_microsecond(self.as_of)
-        last_period, first_period = clock.index(moment), clock.index(int(times.min()))
+        moment = last if self.as_of is None else last_microsecond(self.as_of)
+        last_period, first_period = clock.index(moment), clock.index(first)
         if last_period < first_period:
             raise InvalidDataError(
                 f"as_of={self.as_of!r} lies before the first event of the log ({clock.name(first_period)}): "
                 "no event counts. Pass a later as_of, or none to take the log's last period."
             )
         self.as_of_ = clock.name(last_period)
-        names = _frames.read(X).columns
+        names = _engines.wrap(X).collect_schema().names() if lazy else _frames.read(X).columns
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.n_features_in_ = len(names)
         return self
@@ -181,31 +195,61 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         Raises
         ------
         InvalidDataError
-            Where rows have no customer, no time or no finite amount.
+            Where rows have no customer, no time or no finite amount, or returns have no purchase and the policy
+            raises.
 
         Warns
         -----
         DataQualityWarning
-            Where customers have returns and no purchase up to `as_of_`: they are left out.
+            Where customers have returns and no purchase up to `as_of_`, or none that is left: they are left out.
+        """
+        check_is_fitted(self)
+        if _engines.is_lazy(X):
+            log = _query.read(X, self.columns)
+            policy = resolve(self.policy)
+            free = policy is None or bool(policy.count_free)
+            table, n_left_out, first = _lazy.table(log, *self._cutoff(), self._table, policy is not None, free)
+            self.__dict__.pop("ledger_", None)  # one of another log
+        else:
+            table, left_out, ledger = self._summed(self._read(X))
+            if ledger is not None:
+                self.ledger_ = ledger
+            n_left_out, first = len(left_out), left_out[:5].to_list()
+        if n_left_out:
+            warn(
+                f"{n_left_out:,} customers have returns but no purchase up to {self.as_of_} and are left out "
+                f"(first: {', '.join(map(str, first))}{', …' if n_left_out > 5 else ''}). "
+                "Their purchases were returned, or may lie before the start of the log.",
+                DataQualityWarning,
+            )
+        return self._give(table)
+
+    def ledger(self, X: Any) -> Any:
+        """What becomes of each row of a log: kept, merged, paired, set aside.
+
+        Parameters
+        ----------
+        X : frame
+            An event log in memory with the columns that `fit` saw.
+
+        Returns
+        -------
+        ledger : frame
+            One row per row of the log, in its order: customer_id, timestamp, fate (see `Ledger`; a purchase that
+            counts is "kept" where it is the first of its customer and period, else "merged into order" or "merged
+            into period"), partner (the position of the row that it is first paired with, or -1), and in the currency
+            of the log, signed: amount, paired, set_aside and counted, where amount = paired + set_aside + counted.
         """
         check_is_fitted(self)
         frame = self._read(X)
-        clock = Clock(self.period, self.time_unit)
-        rows, distinct = log_rows(frame)
-        last_period = clock.index(last_microsecond(self.as_of_))
-        try:
-            ids, table, only_returns = summarise(rows, clock, last_period)
-        except BadRowsError:
+        rows, _ = log_rows(frame)
+        clock, last_period = self._cutoff()
+        end = clock.start(last_period + 1)
+        _, outcome = settle_log(frame, rows, end, resolve(self.policy) or OrderPolicy(match=()))
+        if not sound(rows, outcome.largest):
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
-        if only_returns.size:
-            first = table_ids(frame, only_returns[:5], distinct).to_list()
-            warn(
-                f"{only_returns.size:,} customers have returns but no purchase up to {self.as_of_} and are left out "
-                f"(first: {', '.join(map(str, first))}{', …' if only_returns.size > 5 else ''}). "
-                "Their purchases may lie before the start of the log.",
-                DataQualityWarning,
-            )
-        return self._give(_frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, distinct), **table}))
+        columns = row_by_row(rows, outcome, end, clock)
+        return self._give(_frames.build(frame, {name: frame[name] for name in (CUSTOMER_ID, TIMESTAMP)} | columns))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of the customer table.
@@ -221,6 +265,36 @@ class RFMSummary(_frames.FrameTransformer, BaseEstimator):
         """
         check_is_fitted(self)
         return np.asarray(SUMMARY_COLUMNS, dtype=object)
+
+    def _table(self, frame: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], nw.Series[Any]]:
+        """The customer table of a log in memory, and the customers who have no purchase that is left."""
+        return self._summed(frame)[:2]
+
+    def _summed(self, frame: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], nw.Series[Any], Ledger | None]:
+        """The customer table, the customers left out, and the ledger."""
+        rows, distinct = log_rows(frame)
+        clock, last_period = self._cutoff()
+        end, policy = clock.start(last_period + 1), resolve(self.policy)
+        net, outcome = settle_log(frame, rows, end, policy) if policy is not None else (rows, None)
+        try:
+            ids, table, left_out = summarise(net, clock, last_period)
+        except BadRowsError:
+            refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
+        ledger = totals(rows, outcome, end, table) if outcome is not None else None
+        table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, distinct), **table})
+        return table, table_ids(frame, left_out, distinct), ledger
+
+    def _span(self, frame: nw.DataFrame[Any]) -> tuple[int, int]:
+        times = _frames.times(frame)
+        if times.size == 0:
+            raise InvalidDataError("The log is empty: RFMSummary.fit needs at least one event.")
+        if int(times.min()) == _frames.NO_TIME:
+            refuse_bad_rows(frame, times=times)
+        return int(times.min()), int(times.max())
+
+    def _cutoff(self) -> tuple[Clock, int]:
+        clock = Clock(self.period, self.time_unit)
+        return clock, clock.index(last_microsecond(self.as_of_))
 
     def _read(self, X: Any) -> nw.DataFrame[Any]:
         return _frames.read_log(X, self.columns, LOG_REQUIRED, "RFMSummary")
