@@ -110,7 +110,7 @@ def test_the_optimum_is_a_maximum_that_another_solver_does_not_beat():
     table = simulated(3000, seed=5)
     model = BetaGeoModel().fit(table)
     sample = _fit.compress(tuple(np.asarray(table[name], float) for name in ("frequency", "recency", "T")), None)
-    objective = _fit.Likelihood(model._loglik_loop, sample, 0.0)
+    objective = _fit.Likelihood(model._loglik_loop, sample)
     at = np.log(list(model.params_.values()))
     value, gradient = objective(at)
     assert -value == pytest.approx(model.log_likelihood_, rel=1e-13)
@@ -139,7 +139,7 @@ def test_exact_second_derivatives_are_those_of_the_gradient():
     for _ in range(10):
         logs = rng.normal(0.0, 2.0, 4)
         exact, differences = (
-            _fit.curvature(_fit.Likelihood(BetaGeoModel._loglik_loop, sample, 0.3, second), logs)
+            _fit.curvature(_fit.Likelihood(BetaGeoModel._loglik_loop, sample, _fit.Penalty(0.3), second), logs)
             for second in (True, False)
         )
         np.testing.assert_allclose(exact, differences, rtol=1e-8, atol=1e-9 * np.abs(exact).max())
@@ -249,7 +249,7 @@ def test_many_small_tables_reach_the_best_of_several_starts():
         table = reference.simulate_bg_nbd(rng, n, rng.uniform(0, 30.0, n), **truth)
         model = check_degenerate(table)
         columns = tuple(np.asarray(table[name], float) for name in ("frequency", "recency", "T"))
-        objective = _fit.Likelihood(model._loglik_loop, _fit.compress(columns, None), 0.0)
+        objective = _fit.Likelihood(model._loglik_loop, _fit.compress(columns, None))
         box = [(-12.0, 12.0)] * 4
         starts = rng.uniform(-3, 3, (6, 4))
         rivals = [scipy_minimise(objective, s, jac=True, method="L-BFGS-B", bounds=box).fun for s in starts]
@@ -363,3 +363,38 @@ def test_an_empty_table_is_scored_as_empty():
     model = BetaGeoModel.from_params(**TRUTH)
     assert model.predict_alive(empty).shape == (0,)
     assert model.predict_purchases(empty, 1.0).shape == (0,)
+
+
+def test_priors_on_single_parameters():
+    table = simulated(400)
+    free = BetaGeoModel().fit(table)
+    vague = BetaGeoModel(penalty={"alpha": (3.0, 1e4)}).fit(table)
+    assert vague.params_ == pytest.approx(free.params_, rel=1e-5)
+    # A tight prior decides, in the unit of the table; the same prior holds in another unit.
+    tight = BetaGeoModel(penalty={"alpha": (3.0, 1e-4)}).fit(table)
+    assert tight.params_["alpha"] == pytest.approx(3.0, rel=1e-3)
+    days = {**table, "recency": table["recency"] * 7.0, "T": table["T"] * 7.0}
+    in_days = BetaGeoModel(penalty={"alpha": (21.0, 1e-4)}).fit(days)
+    assert in_days.params_["r"] == pytest.approx(tight.params_["r"], rel=1e-6)
+    assert tight.log_likelihood_ < free.log_likelihood_
+    # One number is the same as that normal prior around the mean T on each log-parameter.
+    unit = float(np.mean(table["T"]))
+    spread = 1 / np.sqrt(2 * 0.5)
+    medians = {"r": 1.0, "alpha": unit, "a": 1.0, "b": 1.0}
+    one = BetaGeoModel(penalty=0.5).fit(table)
+    each = BetaGeoModel(penalty={name: (median, spread) for name, median in medians.items()}).fit(table)
+    assert each.params_ == pytest.approx(one.params_, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        ({"q": (1.0, 1.0)}, "has no parameter 'q' to penalise"),
+        ({"r": 1.0}, "must be a pair"),
+        ({"r": (0.0, 1.0)}, "median.*must be a float in the range"),
+        ({"r": (1.0, -1.0)}, "spread.*must be a float in the range"),
+    ],
+)
+def test_bad_priors_are_refused(penalty, message):
+    with pytest.raises(ValueError, match=message):
+        BetaGeoModel(penalty=penalty).fit(GOOD)

@@ -16,7 +16,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engine_checks, _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
-from custanalytics._params import NOT_NEGATIVE, POSITIVE, Rule, check_params, check_value, integer, offenders, warn
+from custanalytics._params import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    InstanceOf,
+    Rule,
+    check_params,
+    check_value,
+    integer,
+    offenders,
+    warn,
+)
 from custanalytics.clv import _fit
 from custanalytics.clv._saved import Saved
 from custanalytics.exceptions import FitWarning, InvalidDataError
@@ -48,12 +58,14 @@ class LikelihoodModel(Saved):
         *("n_customers_", "feature_names_in_", "n_features_in_"),
     )
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
-        "penalty": (NOT_NEGATIVE,),
+        "penalty": (NOT_NEGATIVE, InstanceOf((Mapping,))),
         "max_iter": (integer(1),),
         "tol": (POSITIVE,),
     }
 
-    def __init__(self, *, penalty: float = 0.0, max_iter: int = 200, tol: float = 1e-9) -> None:
+    def __init__(
+        self, *, penalty: float | Mapping[str, tuple[float, float]] = 0.0, max_iter: int = 200, tol: float = 1e-9
+    ) -> None:
         self.penalty = penalty
         self.max_iter = max_iter
         self.tol = tol
@@ -120,7 +132,7 @@ class LikelihoodModel(Saved):
         optimum = self._maximise(sample, unit)
         self.n_customers_ = float(sample.weight.sum())
         self._learn(optimum, unit)
-        self.log_likelihood_ = float(self.penalty * (optimum.logs @ optimum.logs) - optimum.value)
+        self.log_likelihood_ = self._penalty(unit).value(optimum.logs) - float(optimum.value)
         return self
 
     def _maximise(self, sample: _fit.Sample, unit: float) -> _fit.Optimum:
@@ -130,7 +142,7 @@ class LikelihoodModel(Saved):
             self._loglik_loop,
             sample,
             np.log(self._starts(scaled)),
-            penalty=float(self.penalty),
+            penalty=self._penalty(unit),
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             exact=self._second_derivatives,
@@ -139,6 +151,23 @@ class LikelihoodModel(Saved):
 
     def _units(self, unit: float) -> np.ndarray:
         return unit ** np.array([float(self._unit_powers.get(name, 0)) for name in self._names])
+
+    def _penalty(self, unit: float) -> _fit.Penalty:
+        """The penalty on logarithms of the parameters in multiples of `unit`."""
+        if not isinstance(self.penalty, Mapping):
+            return _fit.Penalty(float(self.penalty))
+        weight, centre = np.zeros((2, len(self._names)))
+        for name, prior in self.penalty.items():
+            if name not in self._names:
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r} to penalise; it has {self._names}.")
+            if not isinstance(prior, tuple | list) or len(prior) != 2:
+                raise ValueError(f"penalty[{name!r}] must be a pair, (median, spread of the logarithm). Got {prior!r}.")
+            for what, value in zip(("median", "spread"), prior, strict=True):
+                check_value(f"penalty[{name!r}] ({what})", value, (POSITIVE,), type(self).__name__)
+            at = self._names.index(name)
+            weight[at] = 0.5 / prior[1] ** 2
+            centre[at] = np.log(prior[0] / self._units(unit)[at])
+        return _fit.Penalty(weight, centre)
 
     def _learn(self, optimum: _fit.Optimum, unit: float) -> None:
         """Set what a fit learns but for `log_likelihood_`, and warn where the optimum is in doubt."""

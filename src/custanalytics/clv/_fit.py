@@ -45,6 +45,26 @@ def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: 
 
 
 @dataclass(frozen=True)
+class Penalty:
+    """Weighted squares of the log-parameters' distances from a centre: minus the logarithm of a normal prior."""
+
+    weight: np.ndarray | float = 0.0  # 1 / (2 variance)
+    centre: np.ndarray | float = 0.0
+
+    def value(self, logs: np.ndarray) -> float:
+        """What is taken off the log-likelihood."""
+        return float(np.sum(self.weight * (logs - self.centre) ** 2))
+
+    def gradient(self, logs: np.ndarray) -> np.ndarray:
+        """Its derivatives: shape (n_params,)."""
+        return 2.0 * self.weight * (logs - self.centre)
+
+    def hessian(self, logs: np.ndarray) -> np.ndarray:
+        """Its second derivatives: shape (n_params, n_params)."""
+        return np.diag(2.0 * self.weight * np.ones_like(logs))
+
+
+@dataclass(frozen=True)
 class Likelihood:
     """The function of the logarithms of the scaled parameters to minimise: value and gradient.
 
@@ -53,7 +73,7 @@ class Likelihood:
 
     loop: Callable[..., None]
     sample: Sample
-    penalty: float
+    penalty: Penalty = Penalty()
     exact: bool = False  # whether the loop gives second derivatives: they cost little beside the value
     units: np.ndarray | float = 1.0
     last: dict[bytes, np.ndarray] = field(default_factory=dict)  # what the loop gave where last evaluated
@@ -64,8 +84,8 @@ class Likelihood:
         if self.exact:
             self.last.clear()
             self.last[logs.tobytes()] = result
-        value = self.penalty * float(logs @ logs) - result[0]
-        return value, 2.0 * self.penalty * logs - result[1 : 1 + logs.size] * theta
+        value = self.penalty.value(logs) - result[0]
+        return value, self.penalty.gradient(logs) - result[1 : 1 + logs.size] * theta
 
     def hessian(self, logs: np.ndarray) -> np.ndarray:
         """Second derivatives from the loop: shape (n_params, n_params)."""
@@ -74,7 +94,7 @@ class Likelihood:
         k = logs.size
         upper = np.zeros((k, k))
         upper[np.triu_indices(k)] = self.last[logs.tobytes()][1 + k :]
-        return 2.0 * self.penalty * np.eye(k) - (upper + np.triu(upper, 1).T)
+        return self.penalty.hessian(logs) - (upper + np.triu(upper, 1).T)
 
 
 @dataclass(frozen=True)
@@ -174,7 +194,7 @@ def fit_sample(
     loop: Callable[..., None],
     sample: Sample,
     starts: np.ndarray,
-    penalty: float,
+    penalty: Penalty,
     max_iter: int,
     tol: float,
     exact: bool = False,

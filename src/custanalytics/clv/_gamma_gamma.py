@@ -42,9 +42,11 @@ class GammaGammaModel(LikelihoodModel):
 
     Parameters
     ----------
-    penalty : float, default=0.0
+    penalty : float or mapping, default=0.0
         Weight of the squared log-parameters (`v` in units of the mean spend) that is taken off the log-likelihood:
         a normal prior of variance 1 / (2 * penalty) on each of them.
+        A mapping from parameters to pairs (median, spread) gives those a log-normal prior each, in the currency of the log
+        where they carry it; the spread is the standard deviation of the logarithm.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9
@@ -257,8 +259,9 @@ class GammaGammaModel(LikelihoodModel):
             return
         coarse = repeaters.binned()
         unit = coarse.mean(1)
+        self.n_customers_ = float(coarse.weight.sum())
         start = self._maximise(coarse, unit)
-        settings = float(self.penalty), int(self.max_iter), float(self.tol)
+        settings = self._penalty(unit), int(self.max_iter), float(self.tol)
         optimum, log_likelihood = _spend_sums.maximise(repeaters, start, unit, *settings)
         self._learn(optimum, unit)
         self.log_likelihood_ = log_likelihood

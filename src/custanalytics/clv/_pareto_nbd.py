@@ -24,9 +24,11 @@ class ParetoNBDModel(PurchaseModel):
 
     Parameters
     ----------
-    penalty : float, default=0.0
+    penalty : float or mapping, default=0.0
         Weight of the squared log-parameters (`alpha` and `beta` in units of the mean `T`) that is taken off the
         log-likelihood: a normal prior of variance 1 / (2 * penalty) on each of them.
+        A mapping from parameters to pairs (median, spread) gives those a log-normal prior each, in `time_unit`
+        where they carry it; the spread is the standard deviation of the logarithm.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9

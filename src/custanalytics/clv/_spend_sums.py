@@ -128,7 +128,7 @@ class SpendObjective:
 
     sums: SpendSums
     unit: float
-    penalty: float
+    penalty: _fit.Penalty
     exact: bool = True
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -145,14 +145,14 @@ class SpendObjective:
             return np.inf, np.zeros(3), np.eye(3)
         value, gradient, hessian = self.sums.likelihood(actual)
         return (
-            self.penalty * float(logs @ logs) - value,
-            2.0 * self.penalty * logs - gradient,
-            2.0 * self.penalty * np.eye(3) - hessian,
+            self.penalty.value(logs) - value,
+            self.penalty.gradient(logs) - gradient,
+            self.penalty.hessian(logs) - hessian,
         )
 
 
 def maximise(
-    repeaters: Repeaters, near: _fit.Optimum, unit: float, penalty: float, max_iter: int, tol: float
+    repeaters: Repeaters, near: _fit.Optimum, unit: float, penalty: _fit.Penalty, max_iter: int, tol: float
 ) -> tuple[_fit.Optimum, float]:
     """The optimum from one near it, v in multiples of `unit`, and the log-likelihood there."""
     logs, n_iter = near.logs, near.n_iter
