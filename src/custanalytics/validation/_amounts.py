@@ -38,6 +38,8 @@ def read_quantities(frame: nw.DataFrame[Any], mend: bool, decimal: str | None) -
 
 
 def _read(frame: nw.DataFrame[Any], column: str, bits: _Bits, mend: bool, decimal: str | None) -> Reading:
+    if frame[column].dtype in (nw.Int128, nw.UInt128):
+        return Reading(_frames.floats(frame.select(nw.col(column).cast(nw.Float64)), column))
     if frame[column].dtype.is_numeric():
         return Reading(_frames.floats(frame, column))
     numbers, raw = distinct(frame[column])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,7 +123,11 @@ def _evaluate(frame: nw.DataFrame[Any], what: Any, rule: ValidationRule, part: s
     try:
         if not isinstance(what, nw.Expr):
             what = what(given.to_native())
-        found = given.select(what.alias(_NEW))[_NEW] if isinstance(what, nw.Expr) else _series(given, what)
+        if isinstance(what, nw.Expr):  # one value for all is a repair, and no check
+            shaped = given.with_columns if part == "repair" else given.select
+            found = shaped(what.alias(_NEW))[_NEW]
+        else:
+            found = _series(given, what)
     except Exception as error:
         raise _failure(frame, rule, part, f"failed with {type(error).__name__}: {error}") from error
     if len(found) != len(frame):
@@ -133,6 +137,7 @@ def _evaluate(frame: nw.DataFrame[Any], what: Any, rule: ValidationRule, part: s
 
 def _series(frame: nw.DataFrame[Any], found: Any) -> nw.Series[Any]:
     wrapped = nw.from_native(found, allow_series=True, pass_through=True)
+    found = nw.to_native(found, pass_through=True)
     if isinstance(wrapped, nw.Series):
         index, own = getattr(found, "index", None), getattr(frame.to_native(), "index", None)
         if wrapped.implementation.is_pandas() and own is not None and len(own) == len(found) and not own.equals(index):

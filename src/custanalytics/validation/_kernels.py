@@ -33,7 +33,8 @@ AMOUNT_FORMAT = 1 << 19
 QUANTITY_FORMAT = 1 << 20
 SIGN_MISMATCH = 1 << 21
 RETURN = 1 << 22
-OWN_ERROR = 1 << 30  # some rule of the caller's, which one is noted elsewhere
+OWN_MENDED = 1 << 29  # from here on: some rule of the caller's, which one is noted elsewhere
+OWN_ERROR = 1 << 30
 OWN_WARNING = 1 << 31
 FIRST_OWN = 32  # the place of the caller's first rule in the mask of 64 bits that the report counts
 
@@ -43,6 +44,9 @@ UNREAD_TIME = MISSING_TIME | UNPARSABLE_TIME | AMBIGUOUS_TIME
 UNREAD_AMOUNT = MISSING_AMOUNT | UNPARSABLE_AMOUNT | NON_FINITE_AMOUNT
 _STEP = 0x5851F42D4C957F2D
 _LOW = 0xFFFFFFFF
+SEED = 0xCBF29CE484222325
+PRIME = 0x100000001B3
+_SPACE = 32
 
 
 @kernel
@@ -77,8 +81,8 @@ def screen(
 
     `placeholders` holds the integer ids that stand for nobody (empty where the reader has judged the ids).
     `quantities` may be empty. A row's hash is made of its `ids`, its `exact` time (at full resolution) and its amount.
-    The rows without a bit of `wrong` are sorted by the top bits of their hash, which say its part, within the slice of
-    `size` rows: `ends` gets where each part of the slice ends, `words` further bits of the hash above the row, plus one.
+    The rows without a bit of `wrong` are sorted by the top bits of their hash, which say its part, within the slice
+    of `size` rows: `ends` gets where each part of the slice ends, `words` more bits of the hash above row + 1.
     Returns the earliest and the latest plausible time, and whether one of the sorted rows has a time of day.
     """
     hashes = np.empty(stop - start, np.uint64)
@@ -128,45 +132,44 @@ def screen(
 
 
 @kernel
-def room_for(slots):
-    """The same words in a table of four times the size."""
-    larger = np.zeros(4 * slots.size, np.uint64)
-    mask = np.int64(larger.size - 1)
-    for word in slots:
-        if word:
-            at = np.int64(word >> np.uint64(32)) & mask
-            while larger[at]:
-                at = (at + 1) & mask
-            larger[at] = word
-    return larger
+def share_hash_in_part(part, size, ends, words, slots, alike):
+    """Mark the rows of one part whose hash another row has too.
+
+    Returns how many come after the first of theirs, or -1 where `slots`, a table of words, gets more than half full.
+    """
+    slots[:] = 0
+    mask, room, found = np.uint64(slots.size - 1), slots.size // 2, 0
+    for piece in range(ends.shape[0]):
+        begin = ends[piece, part - 1] if part else 0
+        for k in range(piece * size + begin, piece * size + ends[piece, part]):
+            word = words[k]
+            at = (word >> np.uint64(32)) & mask
+            while slots[at] and (slots[at] ^ word) >> np.uint64(32):
+                at = (at + np.uint64(1)) & mask
+            if slots[at] == 0:
+                slots[at] = word
+                room -= 1
+                if room == 0:
+                    return -1
+            else:
+                alike[np.int64(slots[at] & np.uint64(_LOW)) - 1] = True
+                alike[np.int64(word & np.uint64(_LOW)) - 1] = True
+                found += 1
+    return found
 
 
 @kernel
 def share_hash(start, stop, size, ends, words, alike):
     """Mark the rows of some parts whose hash another row has too; returns how many come after the first of theirs."""
-    slots = np.zeros(8192, np.uint64)
-    found = 0
+    slots = np.empty(8192, np.uint64)
+    total = 0
     for part in range(start, stop):
-        slots[:] = 0
-        held = 0
-        for piece in range(ends.shape[0]):
-            begin = ends[piece, part - 1] if part else 0
-            for k in range(piece * size + begin, piece * size + ends[piece, part]):
-                word = words[k]
-                mask = np.int64(slots.size - 1)
-                at = np.int64(word >> np.uint64(32)) & mask
-                while slots[at] and (slots[at] ^ word) >> np.uint64(32):
-                    at = (at + 1) & mask
-                if slots[at]:
-                    alike[np.int64(slots[at] & np.uint64(_LOW)) - 1] = True
-                    alike[np.int64(word & np.uint64(_LOW)) - 1] = True
-                    found += 1
-                    continue
-                slots[at] = word
-                held += 1
-                if 2 * held > slots.size:
-                    slots = room_for(slots)
-    return found
+        found = share_hash_in_part(part, size, ends, words, slots, alike)
+        while found < 0:
+            slots = np.empty(4 * slots.size, np.uint64)
+            found = share_hash_in_part(part, size, ends, words, slots, alike)
+        total += found
+    return total
 
 
 @kernel
@@ -221,3 +224,45 @@ def same_hash(start, stop, starts, rows, sorted_hashes, first):
                 first[k] = -1
             else:
                 first[k] = first[slots[at]] = rows[slots[at]]
+
+
+@kernel
+def fold(code):
+    """An ASCII letter in lower case; anything else as it is."""
+    return code + 32 if 65 <= code <= 90 else code
+
+
+@kernel
+def read_texts(start, stop, offsets, data, letters, special, keys, odd):
+    """Give each text an integer key, equal for equal texts, and mark those that may be blank, special or untidy.
+
+    `letters` says of each byte whether a special text holds it, `special` holds their keys in lower case without
+    white space. A text is marked if it has a byte beyond ASCII, begins or ends with white space or a control
+    character, is empty, or has the key of a special text: the caller then looks at the marked ones alone.
+    """
+    for row in range(start, stop):
+        low, high = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        key, word, filled = np.uint64(SEED) + (high - low), np.uint64(0), np.uint64(0)
+        beyond, at = np.uint64(0), low
+        while at < high:
+            code = np.uint64(data[at])
+            beyond |= code
+            word |= code << filled
+            filled += np.uint64(8)
+            at += np.uint64(1)
+            if filled == 64:
+                key = mix(np.int64(key ^ word)) * np.uint64(PRIME)
+                word, filled = np.uint64(0), np.uint64(0)
+        keys[row] = np.int64(mix(np.int64(key ^ word)))
+        if high == low or beyond >= 128 or data[low] <= _SPACE or data[high - np.uint64(1)] <= _SPACE:
+            odd[row] = True
+            continue
+        folded, at = np.uint64(SEED), low
+        while at < high and letters[data[at]]:
+            if data[at] > _SPACE:
+                folded = (folded ^ np.uint64(fold(np.int64(data[at])))) * np.uint64(PRIME)
+            at += np.uint64(1)
+        if at == high:
+            for known in special:
+                if known == np.int64(folded):
+                    odd[row] = True

@@ -31,8 +31,8 @@ _SPACED = re.compile(r"(?<![0-9])[0-9]{1,3}(?:[ '’\u00a0\u2009\u202f][0-9]{3})
 _CODES = (
     "usd eur gbp jpy cny inr chf cad aud nzd sek nok dkk pln czk huf ron bgn try rub uah brl mxn ars clp cop pen zar "
     "ils aed sar egp ngn kes krw hkd sgd twd thb idr myr php vnd us$ a$ c$ nz$ hk$ s$ r$ kr zł kč ft lei rs. rs"
-).split()
-_CODE = "|".join(re.escape(code) for code in sorted(_CODES, key=len, reverse=True))
+)
+_CODE = "|".join(re.escape(code) for code in sorted(_CODES.split(), key=len, reverse=True))
 _BEFORE, _AFTER = re.compile(rf"^(?:{_CODE})(?![a-z])\s*"), re.compile(rf"(?<![a-z])\s*(?:{_CODE})\.?$")
 
 

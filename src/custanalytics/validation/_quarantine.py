@@ -15,7 +15,7 @@ from custanalytics.validation._report import ValidationReport
 from custanalytics.validation._rules import ERROR, RULES, WRONG, ValidationRule
 from custanalytics.validation._screening import Screened
 
-_BUILT_IN = (1 << 30) - 1
+_BUILT_IN = k.OWN_MENDED - 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def tally(screened: Screened, keep_copies: bool, drop_copies: bool) -> Tally:
     faults, mended = screened.faults, screened.mended
     rows = np.flatnonzero(faults if mended is None else faults | mended)
     found = faults[rows].astype(np.uint64)
-    repaired = np.zeros(rows.size, np.uint64) if mended is None else mended[rows].astype(np.uint64)
+    repaired = np.zeros(rows.size, np.uint64) if mended is None else mended[rows].astype(np.uint64) & np.uint64(_BUILT_IN)
     errors = found & np.uint64(WRONG & _BUILT_IN)
     masks = (found & np.uint64(_BUILT_IN)) | repaired
     for verdict in screened.own:
@@ -123,6 +123,19 @@ def _sizes(masks: np.ndarray, rules: tuple[ValidationRule, ...]) -> dict[tuple[s
 def names(rules: Sequence[ValidationRule], mask: int) -> tuple[str, ...]:
     """The names of the rules whose bits are set."""
     return tuple(rule.name for rule in rules if mask & rule.bit)
+
+
+def judge_copies(screened: Screened, duplicates: str, mend: bool) -> tuple[bool, tuple[str, ...]]:
+    """Whether copies are kept, and what a reader should know about them."""
+    copies = len(screened.first)
+    if not copies or screened.identified:
+        return duplicates == "flag", ()
+    kept, what = duplicates != "quarantine", "dropped" if mend else "set aside"
+    fate = f"kept; duplicates='quarantine' has them {what}." if kept else f"{what}; duplicates='auto' keeps them."
+    return kept, (
+        f"{copies:,} of {screened.faults.size:,} rows copy an earlier one, but the log has neither order ids nor "
+        f"times of day, so they may be purchases of their own. They are {fate}",
+    )
 
 
 def set_aside(raw: nw.DataFrame[Any], rows: np.ndarray, reasons: Sequence[str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,9 +14,11 @@ from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, QUANTITY, TIMESTAMP
 from custanalytics.validation import _kernels as k
 from custanalytics.validation._quarantine import Tally
-from custanalytics.validation._screening import Screened
+from custanalytics.validation._rules import ValidationRule
+from custanalytics.validation._screening import IS_RETURN, Screened
 from custanalytics.validation._values import is_missing
 
+_READ = (CUSTOMER_ID, TIMESTAMP, AMOUNT, QUANTITY)
 _COLUMN_OF = {
     k.UNTIDY_ID: CUSTOMER_ID,
     k.MIXED_TIME_ZONES: TIMESTAMP,
@@ -96,7 +98,7 @@ def undo_of(
     dropped: np.ndarray,
     names: Mapping[str, str],
 ) -> Undo:
-    """Remember the way back. `names` maps the columns of `raw` to standard ones; `changed` are those not as they came."""
+    """Remember the way back: `names` maps columns of `raw` to standard ones, `changed` are not as they came."""
     same = {yours: name for yours, name in names.items() if name in clean.columns and name not in changed}
     lost = [name for name in raw.columns if name not in same]
     order = np.argsort(np.concatenate([kept, dropped]), kind="stable")
@@ -116,3 +118,22 @@ def restored(clean: nw.DataFrame[Any], undo: Undo) -> nw.DataFrame[Any]:
     if len(undo.dropped) == 0:
         return frame
     return nw.concat([frame, undo.dropped], how="vertical")[undo.order]
+
+
+def changed_columns(frame: nw.DataFrame[Any], clean: nw.DataFrame[Any], rules: Iterable[ValidationRule]) -> set[str]:
+    """The columns of the clean log that are not as they were read."""
+    own = {name for rule in rules if rule.repair for name in rule.repair}
+    same = {name for name in frame.columns if name not in _READ and name not in own}
+    typed = {name for name in _READ if name in frame.columns and frame.schema[name] == clean.schema[name]}
+    typed = {name for name in typed if name not in own and _equal(frame[name], clean[name])}
+    return set(clean.columns) - same - typed | {IS_RETURN}
+
+
+def _equal(one: nw.Series[Any], other: nw.Series[Any]) -> bool:
+    """Whether a column is the very one that was read: its native object, or equal in every value."""
+    if one.to_native() is other.to_native():
+        return True
+    if not (one.dtype.is_numeric() or isinstance(one.dtype, nw.Datetime)):
+        return False
+    same = ((one == other) | (one.is_null() & other.is_null())).fill_null(False).to_numpy()
+    return bool(np.all(same))

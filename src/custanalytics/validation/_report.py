@@ -12,7 +12,7 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._params import OneOf, check_value
 from custanalytics.validation._history import NO_DAY, History, period_starts
-from custanalytics.validation._rules import FLAG, RULES, WEIGHTS, ValidationRule
+from custanalytics.validation._rules import FLAG, RULES, WARNING, WEIGHTS, ValidationRule
 
 _PERIODS = OneOf(("D", "W", "M", "Q", "Y"))
 
@@ -183,7 +183,7 @@ class ValidationReport:
             "rules": dict(self.counts),
             "scores": self.scores,
             "repaired": dict(self.repaired),
-            "flagged": [name for name in self.flagged],
+            "flagged": list(self.flagged),
             "patterns": [{"rules": list(rules), "rows": rows} for rules, rows in self.patterns.items()],
             "notes": list(self.notes),
         }
@@ -241,7 +241,8 @@ class ValidationReport:
         words = [f"{mended:,} repaired"] if mended else []
         words += ["merged"] if merged else []
         if left:
-            fate = "quarantined" if name not in self.flagged else "kept"
+            warned = any(rule.name == name and rule.severity == WARNING for rule in self.rules)
+            fate = "warning" if warned else "kept" if name in self.flagged else "quarantined"
             words.append(f"{left:,} {fate}" if words else fate)
         return ", ".join(words)
 

@@ -172,7 +172,7 @@ RULES = (
     _error(
         "unparsable_amount",
         "the amount is a text that is not one unambiguous number ('1,234' is not), or no number at all",
-        "Pass on_error='repair' (and decimal=',' or decimal='.' where the column does not prove it), or convert the column.",
+        "Pass on_error='repair', with decimal=',' or decimal='.' where the column does not prove it.",
         k.UNPARSABLE_AMOUNT,
         repair="read where the column leaves one reading: currencies, brackets, thousands, decimal comma",
     ),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import tzinfo
 from typing import Any
 
 import narwhals as nw
@@ -18,6 +17,7 @@ from custanalytics.validation._amounts import read_amounts, read_quantities
 from custanalytics.validation._copies import alike, first_of
 from custanalytics.validation._ids import placeholder_numbers, placeholder_texts, read_ids
 from custanalytics.validation._mending import Readings, mend_signs, merge
+from custanalytics.validation._policy import Policy
 from custanalytics.validation._rules import ERROR, WRONG, ValidationRule
 from custanalytics.validation._times import read_times
 from custanalytics.validation._values import Reading, is_int64, keys_of
@@ -25,23 +25,6 @@ from custanalytics.validation._values import Reading, is_int64, keys_of
 IS_RETURN = "is_return"
 _SLICE = 1 << 16  # rows whose hashes fit the cache
 _NONE = np.empty(0)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the parameters of the validator come down to; times are microseconds since 1970."""
-
-    earliest: int
-    latest: int
-    absurd: int
-    date_format: str | None
-    dayfirst: bool | None
-    zone: tzinfo | None
-    decimal: str | None
-    placeholder_ids: Iterable[Any] | None
-    largest: float
-    mend: bool
-    own: tuple[ValidationRule, ...]
 
 
 @dataclass
@@ -78,7 +61,7 @@ def screen_log(frame: nw.DataFrame[Any], policy: Policy) -> Screened:
     clean = _frames.extend(
         frame, {name: reading.clean for name, reading in readings.items() if reading.clean is not None}
     )
-    signs = {}
+    signs: dict[str, np.ndarray] = {}
     if policy.mend and QUANTITY in readings:
         clean, signs = mend_signs(clean, readings)
     own = []
@@ -127,7 +110,8 @@ def _screen(
     mended = None
     if policy.mend:
         turned = [np.where(rows, np.uint32(k.SIGN_MISMATCH), np.uint32(0)) for rows in signs.values()]
-        mended = _union([reading.mended for reading in readings.values()] + turned, n_rows)
+        helped = [each.mended * np.uint32(k.OWN_MENDED) for each in own if each.mended is not None]
+        mended = _union([*(reading.mended for reading in readings.values()), *turned, *helped], n_rows)
     for verdict in own:
         faults |= verdict.broken * np.uint32(k.OWN_ERROR if verdict.rule.severity == ERROR else k.OWN_WARNING)
     returns, words = np.empty(n_rows, np.bool_), np.empty(n_rows, np.uint64)

@@ -9,10 +9,9 @@ import numpy as np
 
 from custanalytics import _frames, _jit
 from custanalytics.validation import _kernels as k
-from custanalytics.validation._kernels_text import read_texts
 from custanalytics.validation._values import MISSING_TEXT, Reading, distinct, is_untidy, plain, spread, tidy
 
-_SEED, _PRIME, _BITS = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
+_BITS = (1 << 64) - 1
 _ROWS_AT_ONCE = 1 << 17
 
 
@@ -91,7 +90,7 @@ def _keys(series: nw.Series[Any], placeholders: frozenset[str]) -> tuple[np.ndar
         size = offsets.size - 1
         if size:
             out = (keys[at : at + size], odd[at : at + size])
-            _jit.run(read_texts, size, offsets, data, letters, special, out=out, size=_ROWS_AT_ONCE)
+            _jit.run(k.read_texts, size, offsets, data, letters, special, out=out, size=_ROWS_AT_ONCE)
             at += size
     if series.null_count():
         missing = series.is_null().to_numpy()
@@ -131,8 +130,8 @@ def _special(texts: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
         if text.isascii():
             raw = text.encode()
             letters[list(raw + text.upper().encode())] = True
-            key = _SEED
+            key = k.SEED
             for code in raw:
-                key = (key ^ code) * _PRIME & _BITS if code > 32 else key
+                key = (key ^ code) * k.PRIME & _BITS if code > 32 else key
             keys.add(key - (1 << 64) if key >> 63 else key)
     return letters, np.array(sorted(keys), np.int64)

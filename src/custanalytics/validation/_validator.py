@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from types import FunctionType
 from typing import Any, ClassVar, Self
-from zoneinfo import ZoneInfo
 
 import narwhals as nw
 import numpy as np
@@ -14,7 +13,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
-from custanalytics._columns import AMOUNT, CUSTOMER_ID, QUANTITY, TIMESTAMP, renaming
 from custanalytics._params import (
     BOOLEAN,
     NONE,
@@ -28,33 +26,27 @@ from custanalytics._params import (
     warn,
 )
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
-from custanalytics.validation._custom import own_rules
 from custanalytics.validation._history import history
-from custanalytics.validation._quarantine import broken, complaint, count, set_aside, tally
-from custanalytics.validation._repairs import log_of, restored, undo_of
+from custanalytics.validation._policy import PLACEHOLDER_IDS, policy_of, standard_names
+from custanalytics.validation._quarantine import broken, complaint, count, judge_copies, set_aside, tally
+from custanalytics.validation._repairs import changed_columns, log_of, restored, undo_of
 from custanalytics.validation._rules import RULES, ValidationRule
-from custanalytics.validation._screening import IS_RETURN, Policy, Screened, screen_log
-from custanalytics.validation._text_times import wall
+from custanalytics.validation._screening import IS_RETURN, screen_log
+from custanalytics.validation._values import takeable
 
-PLACEHOLDER_IDS = (
-    *("unknown", "guest", "anonymous", "anon", "test", "test user", "test customer", "dummy", "default"),
-    *("undefined", "unassigned", "not available", "n/a", "#n/a", "na", "-", "?", -1),
-)
 _TIME = InstanceOf((str, date, np.datetime64))
-_ABSURD = wall(date(2200, 1, 1))
-_READ = (CUSTOMER_ID, TIMESTAMP, AMOUNT, QUANTITY)
-_LAST_CLOCK_ON_EARTH = timedelta(hours=14)
 
 
 class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
     """Check a transaction log row by row; keep the clean rows, and set the others aside with their reasons.
 
     It gives the columns their standard names, reads times and amounts that arrive as text, and holds every row
-    against the rules that `rules()` lists. No row is lost: rows in = rows clean + rows in `quarantine_`. No value
-    is guessed: where a text has two readings, the row is set aside.
+    against the rules that `rules()` lists, and against yours. No row is lost: rows in = rows clean + rows in
+    `quarantine_` (+ copies dropped, where `on_error` is "repair"). No value is guessed: where a text has two readings,
+    the row is set aside.
 
     It judges rows one by one. It does not pair returns with their purchases, and does not find one person behind
-    two ids.
+    two ids. A lazy frame is collected.
 
     Parameters
     ----------
@@ -62,11 +54,13 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         Standard names to yours, such as ``{"customer_id": "household", "timestamp": "day"}``, or yours to the
         standard ones. The standard names are customer_id, timestamp, amount, and, if the log has them, order_id,
         product_id, quantity and channel. Other columns pass through.
-    on_error : {"quarantine", "raise"}, default="quarantine"
-        Set wrong rows aside, or raise an `InvalidDataError` that says what is wrong.
+    on_error : {"quarantine", "raise", "repair"}, default="quarantine"
+        Set wrong rows aside, or raise an `InvalidDataError` that says what is wrong, or repair what is safe to repair
+        and set the others aside: see the notes. `report_.repairs` lists what was changed, and `restore` undoes it.
     duplicates : {"quarantine", "auto", "flag"}, default="quarantine"
-        What becomes of a row that equals an earlier one in every column. "flag" keeps and counts it. "auto" keeps
-        it only where it may well be a second purchase: the log has no order ids, and all its times are at midnight.
+        What becomes of a row that equals an earlier one in every column: it is set aside (dropped, where `on_error` is
+        "repair"). "flag" keeps and counts it. "auto" keeps it only where it may well be a second purchase: the log has
+        no order ids, and all its times are at midnight.
     as_of : str, date or datetime, default=None
         Times after it are in the future; a day (midnight) counts in full. None is now, on the clock that is
         furthest ahead on Earth (UTC+14).
@@ -79,9 +73,16 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         Whether 05/06/2024 is in June. None lets the column prove it: see the notes.
     time_zone : str, default=None
         The clock to read all zoned times on, for example "Europe/Berlin". None leaves them on their own.
+    decimal : {".", ","}, default=None
+        The decimal sign of amounts and quantities that are text. None reads what can be read in one way only.
+    max_amount : float, default=1e15
+        Amounts beyond it, with either sign, are wrong: in the currency of the log.
     placeholder_ids : sequence or None, default=("unknown", "guest", "anonymous", ..., -1)
         Ids that stand for nobody. Texts are compared without case and surrounding space; -1 is also "-1". Zero and
         99999 are often customers, so they are not in the default.
+    custom_rules : sequence of ValidationRule or of functions, or mapping, default=None
+        Rules of your own. A function gets its name from itself, in a mapping from the key, for example
+        ``{"absurd": nw.col("amount") > 1e6}``; such rules are errors. At most 31.
 
     Attributes
     ----------
@@ -90,7 +91,9 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         `row` (int64, from 0) and their `reasons`, rule names joined by ";". A column of yours with such a name
         stays, and the new one gets an underscore more.
     report_ : ValidationReport
-        Counts of the last `transform`.
+        Counts, scores and repairs of the last `transform`.
+    undo_ : object
+        What `restore` needs, where `on_error` is "repair".
     feature_names_in_ : ndarray of str
         The columns seen in `fit`.
     n_features_in_ : int
@@ -105,23 +108,32 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
     -----
     The clean log holds the rows in their order, under standard names; times are datetimes without a zone, on the
     wall clock they came with; amounts and quantities that came as text are floats; ids that came as whole floats or
-    as number objects are integers. Numeric and datetime columns stay as they came. `is_return` (boolean) is added,
-    or replaced: the amount or the quantity is negative. A return is kept, and is never a purchase.
+    as number objects are integers. Numeric and datetime columns stay as they came, and a log without a wrong row is
+    not copied. `is_return` (boolean) is added, or replaced: the amount or the quantity is negative. A return is kept,
+    and is never a purchase.
 
     *Times.* Besides ISO 8601: 2024/1/31, 31/1/2024, 1/31/2024 (with ``/``, ``-``, ``.`` or space), 31 Jan 2024,
     January 31, 2024, each with an optional time of day (seconds and AM or PM optional) and offset. A two-digit year
     needs `date_format`. Day and month: a text such as 31/1/2024 proves its order for the whole column. If nothing
     proves an order, or both are proven, the texts with two readings are ambiguous. Time zones: where a column of
     objects or texts mixes zones, offsets or times without any, the rows whose zone is not that of more than half
-    are set aside, all of them if there is no such zone. No time is shifted unless `time_zone` is given.
+    are set aside, all of them if there is no such zone. No time is shifted unless `time_zone` is given, or repairs
+    are wanted.
 
     *Amounts.* "10.05" and "1e3" are numbers, as are "1,234.50" and "1.234,50", where both signs leave one reading.
-    "1,234" and "10,05" are not.
+    "1,234" and "10,05" are not, unless `decimal` is given or repairs are wanted.
 
     *Ids.* In a column of objects, rows whose id is not of the type of more than half (text or number) are set
-    aside: 1 and "1" may or may not be one customer. White space around an id is part of it.
+    aside: 1 and "1" may or may not be one customer. White space around an id is part of it, and a warning.
 
     *Copies* are looked for among the rows without another fault, on clean values: "10.0" copies "10.00".
+
+    *Repairs.* Ids of text lose white space and invisible characters around them and get Unicode normal form C. Zoned
+    times move to the clock of more than half of them, or else to UTC, unless most times have no zone. Amounts and
+    quantities of text are read with currency signs and codes, brackets or a sign at either end for negative ones,
+    spaces, points, commas and apostrophes between thousands, and the decimal sign that the column proves: "10,05" says
+    that "1,234" is a little more than one. Where one of amount and quantity is negative, both become so. Copies are
+    dropped. Repairing a repaired log changes nothing.
 
     Examples
     --------
@@ -191,12 +203,12 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
 
     @staticmethod
     def rules() -> tuple[ValidationRule, ...]:
-        """The rules, in the order of the report.
+        """The library's rules, in the order of the report.
 
         Returns
         -------
         tuple of ValidationRule
-            Each with its name, severity, description and remedy.
+            Each with its name, severity, message, remedy and repair.
         """
         return RULES
 
@@ -220,7 +232,7 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
             If there is no customer, time or amount.
         """
         check_params(self, self._rules)
-        self._policy()
+        policy_of(self)
         raw, _ = self._read(log)
         self.feature_names_in_ = np.array(raw.columns, dtype=object)
         self.n_features_in_ = len(raw.columns)
@@ -247,9 +259,10 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         check_is_fitted(self, "feature_names_in_")
         raw, frame = self._read(log)
         check_columns(raw.columns, list(self.feature_names_in_), type(self).__name__, "They were there in fit.")
-        screened = screen_log(frame, self._policy())
+        policy = policy_of(self)
+        screened = screen_log(frame, policy)
         mend = self.on_error == "repair"
-        keep_copies, notes = self._judge_copies(screened)
+        keep_copies, notes = judge_copies(screened, self.duplicates, mend)
         found = tally(screened, keep_copies, mend and not keep_copies)
         wrong, dropped = found.wrong, found.dropped
         clean = _frames.extend(screened.frame, {IS_RETURN: screened.returns})
@@ -264,11 +277,12 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
             "kind": _frames.kind(raw),
         }
         if mend:
-            names = self._standard(raw.columns)
+            names = standard_names(raw.columns, self.columns)
             yours = {standard: name for name, standard in names.items()}
             more["repairs"] = log_of(found, screened, raw, yours)
+            changed = changed_columns(frame, screened.frame, policy.own)
             rows = np.arange(len(clean)) if kept is None else kept
-            self.undo_ = undo_of(raw, clean, self._changed(frame, screened.frame), rows, dropped, names)
+            self.undo_ = undo_of(raw, clean, changed, rows, dropped, names)
         self.report_ = count(found, screened.returns, keep_copies, notes, more)
         self.quarantine_ = set_aside(raw, wrong, found.reasons())
         if wrong.size and self.on_error == "raise":
@@ -328,86 +342,9 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
             Standard names where there are such, and `is_return`.
         """
         check_is_fitted(self, "feature_names_in_")
-        found = list(self._standard(self.feature_names_in_).values())
+        found = list(standard_names(self.feature_names_in_, self.columns).values())
         return np.array([*found, *([] if IS_RETURN in found else [IS_RETURN])], dtype=object)
 
     def _read(self, log: Any) -> tuple[nw.DataFrame[Any], nw.DataFrame[Any]]:
-        raw = _frames.read(log, owner=type(self).__name__)
+        raw = takeable(_frames.read(log, owner=type(self).__name__))
         return raw, _frames.read_log(raw.to_native(), self.columns, owner=type(self).__name__)
-
-    def _standard(self, found: Iterable[str]) -> dict[str, str]:
-        """The columns of a log that are kept, each with its standard name."""
-        standard = renaming(self.columns)
-        taken = {name for yours, name in standard.items() if yours != name and name not in standard}
-        return {name: standard.get(name, name) for name in found if name not in taken}
-
-    def _changed(self, frame: nw.DataFrame[Any], clean: nw.DataFrame[Any]) -> set[str]:
-        """The columns of the clean log that are not the very columns read."""
-        own = {name for rule in own_rules(self.custom_rules) if rule.repair for name in rule.repair}
-        same = {name for name in frame.columns if name not in _READ and name not in own}
-        typed = {name for name in _READ if name in frame.columns and frame.schema[name] == clean.schema[name]}
-        typed = {name for name in typed if name not in own and _equal(frame[name], clean[name])}
-        return set(clean.columns) - same - typed | {IS_RETURN}
-
-    def _judge_copies(self, screened: Screened) -> tuple[bool, tuple[str, ...]]:
-        copies = len(screened.first)
-        if not copies or screened.identified:
-            return self.duplicates == "flag", ()
-        kept = self.duplicates != "quarantine"
-        what = "dropped" if self.on_error == "repair" else "set aside"
-        return kept, (
-            f"{copies:,} of {screened.faults.size:,} rows copy an earlier one, but the log has neither order ids nor "
-            "times of day, so they may be purchases of their own. They are "
-            + (f"kept; duplicates='quarantine' has them {what}." if kept else f"{what}; duplicates='auto' keeps them."),
-        )
-
-    def _policy(self) -> Policy:
-        if self.as_of is None:
-            latest = wall(datetime.now(UTC) + _LAST_CLOCK_ON_EARTH)
-        else:
-            latest = _instant(self.as_of, "as_of")
-            latest += 86_400_000_000 - 1 if latest % 86_400_000_000 == 0 else 0
-        try:
-            zone = None if self.time_zone is None else ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(
-                "The 'time_zone' parameter of TransactionValidator must be the name of a time zone, such as "
-                f"'Europe/Berlin'. Got {self.time_zone!r} instead."
-            ) from error
-        earliest = _instant(self.earliest, "earliest")
-        return Policy(
-            earliest,
-            latest,
-            _ABSURD,
-            self.date_format,
-            self.dayfirst,
-            zone,
-            self.decimal,
-            self.placeholder_ids,
-            float(self.max_amount),
-            self.on_error == "repair",
-            own_rules(self.custom_rules),
-        )
-
-
-def _equal(one: nw.Series[Any], other: nw.Series[Any]) -> bool:
-    """Whether a column is the very one that was read: its native object, or equal in every value."""
-    if one.to_native() is other.to_native():
-        return True
-    if not (one.dtype.is_numeric() or isinstance(one.dtype, nw.Datetime)):
-        return False
-    same = ((one == other) | (one.is_null() & other.is_null())).fill_null(False).to_numpy()
-    return bool(np.all(same))
-
-
-def _instant(value: Any, name: str) -> int:
-    """A parameter as microseconds since 1970 on its own wall clock."""
-    try:
-        if isinstance(value, np.datetime64):
-            value = value.astype("datetime64[us]").item()
-        return wall(datetime.fromisoformat(value) if isinstance(value, str) else value)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"The {name!r} parameter of TransactionValidator must be a date or a datetime, or one in ISO 8601. "
-            f"Got {value!r} instead."
-        ) from error

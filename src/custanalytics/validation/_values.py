@@ -67,6 +67,14 @@ def is_text(series: nw.Series[Any]) -> bool:
     return series.dtype == nw.String or isinstance(series.dtype, nw.Categorical | nw.Enum)
 
 
+def takeable(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+    """The frame, with Arrow's views of text as text: PyArrow cannot take rows of views."""
+    if not frame.implementation.is_pyarrow():
+        return frame
+    views = [field.name for field in frame.to_native().schema if str(field.type) == "string_view"]
+    return frame.with_columns(nw.col(*views).cast(nw.String)) if views else frame
+
+
 def is_int64(series: nw.Series[Any]) -> bool:
     """Whether a column is of integers of at most 64 bits."""
     return bool(series.dtype.is_integer()) and series.dtype not in (nw.Int128, nw.UInt128)
