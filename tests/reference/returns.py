@@ -37,10 +37,15 @@ def missing(value: Any) -> bool:
     return value is None or value != value
 
 
+def exact(amount: float) -> Fraction:
+    """The decimal that was meant: 3 * 2.95 is 8.85."""
+    return Fraction(str(round(amount, 9)))
+
+
 def line_of(number: int, row: Mapping[str, Any], bought_orders: set[Any], prefix: str | None) -> Line:
     quantity = row.get("quantity", 0)
     quantity = Fraction(0) if missing(quantity) else Fraction(str(quantity))
-    amount = Fraction(str(row["amount"]))
+    amount = exact(row["amount"])
     is_return = amount < 0 or quantity < 0
     order = row.get("order_id")
     order = ("own", number) if missing(order) else order
@@ -196,7 +201,7 @@ def settle(log: Sequence[Mapping[str, Any]], end: datetime | None = None, **poli
         customers[customer] = [line_of(number, row, bought, policy["cancellation_prefix"]) for number, row in rows]
     outcome = []
     for row in log:
-        amount = Fraction(str(row["amount"]))
+        amount = exact(row["amount"])
         amount = -abs(amount) if row.get("quantity", 0) < 0 else amount
         outcome.append(
             {"fate": "after cutoff", "partners": [], "amount": amount, "paired": 0, "set_aside": amount, "counted": 0}
@@ -222,7 +227,9 @@ def settle(log: Sequence[Mapping[str, Any]], end: datetime | None = None, **poli
 def net_log(log: Sequence[Mapping[str, Any]], end: datetime | None = None, **policy: Any) -> list[dict[str, Any]]:
     """The log with what counts of it: purchases with what is left of them, and returns that are not paired."""
     kept = []
-    for row, fate in zip(log, settle(log, end, **policy), strict=True):
+    for number, (row, fate) in enumerate(zip(log, settle(log, end, **policy), strict=True)):
+        if "order_id" in row and missing(row["order_id"]):
+            row = {**row, "order_id": f"of row {number}"}
         if fate["fate"] == "purchase" or (fate["fate"].endswith("return") and fate["counted"]):
             kept.append({**row, "amount": float(fate["counted"]), "quantity": 1})
     return kept

@@ -13,7 +13,7 @@ import numpy as np
 from custanalytics._jit import kernel
 
 SHORT = 16  # rows up to which insertion beats merging
-SAME = 1e-11  # amounts that differ by less, relatively, are one: products of a quantity and a price round
+SAME = 1e-12  # amounts that differ by less, relatively, are one: products of a quantity and a price round
 
 STEPS = 10_000.0  # four decimals serve every currency and most unit prices
 

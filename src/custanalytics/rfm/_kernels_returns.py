@@ -95,8 +95,8 @@ def deal(ids, bounds, dealt):
 
 
 @kernel
-def group(begin, end, dealt, ids, index, starts):
-    """Put the rows of each customer of a piece together in `index`; returns how many customers there are."""
+def group(begin, end, dealt, ids, index, spare, starts):
+    """Put the rows of each customer of a piece together, in their order; returns how many customers there are."""
     rows = end - begin
     buckets = 2
     while 2 * buckets < rows:
@@ -117,11 +117,16 @@ def group(begin, end, dealt, ids, index, starts):
             starts[found] = low
             found += 1
             name = ids[index[low]]
-            low += 1
+            others = 0
             for at in range(low, edges[bucket]):
                 if ids[index[at]] == name:
-                    index[at], index[low] = index[low], index[at]
+                    index[low] = index[at]
                     low += 1
+                else:
+                    spare[others] = index[at]
+                    others += 1
+            for at in range(others):
+                index[low + at] = spare[at]
     starts[found] = rows
     return found
 
@@ -179,14 +184,13 @@ def settle_piece(
     begin, end = bounds[start], bounds[stop]
     n = end - begin
     source, starts = np.empty(n, np.int64), np.empty(n + 1, np.int64)
-    found = group(begin, end, dealt, ids, source, starts)
     t, o, p = np.empty(n, np.int64), np.zeros(n, np.int64), np.full(n, -1)
     v, q = np.empty(n, np.float64), np.zeros(n, np.float64)
     index, spare, rank = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     a, b, none, mate = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, -1)
     chain, d, zeros, left, net = np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.empty(n), np.empty(n)
     is_open, claimed, fate = np.ones(n, np.bool_), np.zeros(n, np.bool_), np.empty(n, np.uint8)
-    for customer in range(found):
+    for customer in range(group(begin, end, dealt, ids, source, spare, starts)):
         low, high = starts[customer], starts[customer + 1]
         for at in range(low, high):
             row = source[at]

@@ -72,7 +72,7 @@ class OrderPolicy(BaseEstimator):
     -----
     All returns of a customer go through one kind of match before any goes through the next, in the order of their
     times. Rows of one time are taken purchases first, then by value, product, quantity and order: the order of the
-    log does not matter. Two amounts are the same where they agree to 11 digits.
+    log does not matter. Two amounts are the same where they agree to 12 digits.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class OrderPolicy(BaseEstimator):
 
     def _limit(self) -> int:
         """The longest time from a purchase to its return, in microseconds."""
-        return NO_LIMIT if self.within is None else min(round(float(self.within) * _DAY), NO_LIMIT)
+        return NO_LIMIT if self.within is None else round(min(float(self.within) * _DAY, NO_LIMIT))
 
     def _wanted(self, has_orders: bool, has_products: bool, has_quantities: bool) -> np.ndarray:
         """Which pairings run on a log with these columns: shape (PAIRINGS,)."""

@@ -74,8 +74,9 @@ def settle(
     before = times < cutoff
     if not before.all():
         at = np.flatnonzero(before)
-        columns = (None if each is None or not each.size else each[at] for each in (orders, products, quantities))
-        return _spread(settle(ids[at], times[at], amounts[at], *columns, policy=policy), at, n)
+        some = [None if each is None or not each.size else each[at] for each in (orders, products, quantities)]
+        settled = settle(ids[at], times[at], amounts[at], some[0], some[1], some[2], policy)
+        return _spread(settled, at, n)
     given = [
         np.empty(0, kind) if each is None else np.ascontiguousarray(each, dtype=kind)
         for each, kind in ((orders, np.int64), (products, np.int64), (quantities, np.float64))
@@ -127,7 +128,7 @@ def settle_log(frame: nw.DataFrame[Any], rows: Rows, end: int, policy: OrderPoli
     wanted, n_after = sum(each[0] for each in found), sum(each[1] for each in found)
     largest = max((each[2] for each in found), default=0.0)
     nothing = Outcome(n_after, largest, np.empty(0, np.int64), None)
-    if not wanted or not np.isfinite(largest):
+    if not wanted or not sound(rows, largest):
         return rows, nothing
     at = _affected(rows, end, free, wanted)
     products, quantities = _details(frame, at)
@@ -140,6 +141,15 @@ def settle_log(frame: nw.DataFrame[Any], rows: Rows, end: int, policy: OrderPoli
     values = rows.values.copy()
     values[at] = settled.values
     return replace(rows, values=values), Outcome(n_after, largest, at, settled)
+
+
+def sound(rows: Rows, largest: float) -> bool:
+    """Whether every row has a customer, a time and a finite amount; `largest` is the largest size of an amount."""
+    return (
+        bool(np.isfinite(largest))
+        and not (rows.coded and rows.ids.size and int(rows.ids.min()) < 0)
+        and not (rows.times.size and int(rows.times.min()) == _frames.NO_TIME)
+    )
 
 
 def _affected(rows: Rows, end: int, free: bool, wanted: int) -> np.ndarray:
@@ -217,6 +227,9 @@ def _spread(settled: Settled, at: np.ndarray, n: int) -> Settled:
 def _refuse(frame: nw.DataFrame[Any], n: int, rows: np.ndarray) -> None:
     bad = np.zeros(n, np.bool_)
     bad[rows] = True
+    whose = ", ".join(map(str, dict.fromkeys(_frames.take(frame[CUSTOMER_ID], rows[:5]).to_list())))
+    phrase = f"are returns without a purchase, of customers {whose}{', …' if rows.size > 5 else ''}"
     raise InvalidDataError(
-        offenders(bad, frame[CUSTOMER_ID], "are returns without a purchase, and unmatched='raise'", "rows")
+        offenders(bad, range(n), phrase, "rows")
+        + '. OrderPolicy(unmatched="flag") lets them lower total_value and names them in RFMSummary.ledger.'
     )
