@@ -1,9 +1,10 @@
-"""Hypothesis profiles, the `thorough` switch, and one fixture that runs a test on every frame library."""
+"""Hypothesis profiles, the `thorough` switch, and fixtures that run a test on every frame library or engine."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.engines.services import STARTERS, Engine, Engines
 
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("ci"), max_examples=1000)
@@ -39,3 +41,16 @@ FRAMES: dict[str, Callable[[pd.DataFrame], Any]] = {
 def to_frame(request: pytest.FixtureRequest) -> Callable[[pd.DataFrame], Any]:
     """Turn a pandas frame into the frame library under test."""
     return FRAMES[request.param]
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    """Engines by name; each is started once and ends with the tests."""
+    with contextlib.ExitStack() as stack:
+        yield Engines(stack)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in STARTERS])
+def engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
+    """Each kind of table that a log or a customer table may be in. The tests of one run in one process."""
+    return engines[request.param]

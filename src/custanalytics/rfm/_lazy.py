@@ -64,9 +64,10 @@ def table(
     """
     found = facts(log)
     refuse_bad_rows(found, *LOG_REQUIRED)
+    unsettled = found["returns"] or (found["zeros"] and not free)
     if log.implementation.is_dask():
         whole = _engines.map_groups(log, CUSTOMER_ID, functools.partial(_settled, settle))
-        if not found["returns"]:
+        if not unsettled:
             return whole, 0, []
         others = _engines.map_groups(log, CUSTOMER_ID, functools.partial(_left_out, settle))
         ids = sorted(_engines.collect(others)[CUSTOMER_ID].to_list())
@@ -74,7 +75,7 @@ def table(
     rows = _query.up_to(log, clock, last_period)
     unusual = nw.col("bought") == 0 if free else (nw.col("bought") == 0) | (nw.col(AMOUNT) == 0)
     affected = rows.filter(unusual).select(CUSTOMER_ID).unique()
-    if not pairs or not (found["returns"] or (found["zeros"] and not free)):
+    if not pairs or not unsettled:
         whole = _query.customers(rows, clock, last_period)
         return whole, *(_missing(affected, whole) if found["returns"] else (0, []))
     others = _query.customers(rows.join(affected, on=CUSTOMER_ID, how="anti"), clock, last_period)
@@ -97,10 +98,8 @@ def _same_types(table: nw.LazyFrame[Any], other: nw.LazyFrame[Any]) -> nw.LazyFr
 def _missing(affected: nw.LazyFrame[Any], found: nw.LazyFrame[Any]) -> tuple[int, list[Any]]:
     """How many customers are not in a table, and the first of them."""
     missing = affected.join(found.select(CUSTOMER_ID), on=CUSTOMER_ID, how="anti")
-    n_missing = int(_engines.row(missing, nw.len().alias("n"))["n"])
-    if not n_missing:
-        return 0, []
-    return n_missing, _engines.collect(missing.sort(CUSTOMER_ID).head(FIRST))[CUSTOMER_ID].to_list()
+    ids = sorted(_engines.collect(missing)[CUSTOMER_ID].to_list())
+    return len(ids), ids[:FIRST]
 
 
 def _settled(settle: Settle, frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
