@@ -240,7 +240,12 @@ def take(values: nw.Series[Any], at: np.ndarray) -> nw.Series[Any]:
     if values.implementation.is_pandas():
         native = values.to_native().iloc[at].reset_index(drop=True)
         return nw.from_native(native, series_only=True)
-    return values[at.tolist()] if values.implementation.is_pyarrow() else values[at]
+    if values.implementation.is_pyarrow():
+        native = values.to_native()
+        view = str(native.type) == "string_view"  # PyArrow takes no elements of these
+        taken = native.cast("large_string").take(at).cast("string_view") if view else native.take(at)
+        return nw.from_native(taken, series_only=True).alias(values.name)
+    return values[at]
 
 
 def take_or_missing(values: nw.Series[Any], at: np.ndarray) -> nw.Series[Any]:

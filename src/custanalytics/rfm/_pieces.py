@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from custanalytics._frames import NO_TIME
 from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._kernels import FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows
 from custanalytics.rfm._kernels_finish import finish_pieces
+from custanalytics.rfm._text import Text
 
 ROWS_A_PIECE = 1 << 15
 MOST_PIECES = 1 << 11
@@ -23,19 +24,11 @@ WIDEST_RANGE = 1 << 17  # ids a piece may have a place for each of
 
 
 @dataclass(frozen=True)
-class Text:
-    """A column of text without missing values as Arrow holds it: row i is letters[edges[i]:edges[i + 1]]."""
-
-    edges: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
-
-
-@dataclass(frozen=True)
 class Rows:
     """The rows of a log as arrays of shape (n_rows,), none of them changed here.
 
     A value with a minus sign (-0.0 too) is a return. `orders` is empty where the log has no orders. Where there
-    is a `text`, `ids` are its hashes: two customers may share one and are told apart by their text.
+    is a `text`, `ids` are its hashes. Rows of one hash are told apart by their text.
     """
 
     ids: np.ndarray
@@ -63,14 +56,16 @@ class BadRowsError(Exception):
     """Some rows have no id, no time or no finite value."""
 
 
-def summarise(
-    rows: Rows, clock: Clock, last_period: int, in_order: Callable[[np.ndarray], np.ndarray] = np.argsort
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+class SharedHashError(Exception):
+    """Two customers have ids of different text and the same hash."""
+
+
+def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Sum up the events up to the end of a period.
 
     Returns the ids of customers with a purchase in ascending order, the columns of the table, and the ids of
     customers with nothing but returns. Where the rows have a text, the number of one of their rows stands for
-    each customer, and `in_order` tells how such numbers are sorted by their text.
+    each customer, in the order of the texts.
     """
     split = _split(rows)
     dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
@@ -87,8 +82,10 @@ def summarise(
     if split.shift == HASHED:
         counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
         parts = [(counts, sums)]
+        if name == SAMPLE and np.unique(counts[:, NAME]).size < len(counts):
+            raise SharedHashError
         names = np.ascontiguousarray(counts[:, name])
-        orders = [in_order(names.view(np.uint64) if rows.ids.dtype == np.uint64 else names)]
+        orders = [rows.text.in_order(names) if name == SAMPLE else np.argsort(names.view(rows.ids.dtype))]
     else:
         orders = [np.empty(0, np.int64)] * len(parts)
     return _table(parts, orders, name, clock, last_period)

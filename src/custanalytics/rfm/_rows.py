@@ -12,17 +12,24 @@ from custanalytics._columns import AMOUNT, CUSTOMER_ID, ORDER_ID, QUANTITY, TIME
 from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm._pieces import Rows
+from custanalytics.rfm._text import Text, read_text
 
 BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
 
 
-def log_rows(frame: nw.DataFrame[Any]) -> tuple[Rows, nw.Series[Any] | None]:
-    """The arrays of a log, and the distinct ids where they had to be numbered."""
+def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, nw.Series[Any] | None]:
+    """The arrays of a log, and the distinct ids where they had to be numbered.
+
+    Where ids of text may be `hashed`, they are not numbered: the number of a row stands for its id.
+    """
     series = frame[CUSTOMER_ID]
     distinct = None
+    text = read_text(series) if hashed else None
     if series.dtype.is_integer() and series.null_count() == 0:
         ids = _frames.integers(series)
         ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
+    elif text is not None:
+        ids, distinct = text.hashes(), series
     else:
         ids, distinct = _frames.codes(frame)
     values = _frames.floats(frame, AMOUNT)
@@ -31,7 +38,8 @@ def log_rows(frame: nw.DataFrame[Any]) -> tuple[Rows, nw.Series[Any] | None]:
         values = np.where(returned, -np.abs(values), values + 0.0)
     elif values.size and not values.all():
         values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
-    return Rows(ids, _frames.times(frame), values, _orders(frame), distinct is not None), distinct
+    coded = distinct is not None and text is None
+    return Rows(ids, _frames.times(frame), values, _orders(frame), coded, text or Text()), distinct
 
 
 def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:

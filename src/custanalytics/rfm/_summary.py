@@ -20,7 +20,7 @@ from custanalytics.rfm import _lazy, _query
 from custanalytics.rfm._clock import PERIODS, Clock
 from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
-from custanalytics.rfm._pieces import BadRowsError, summarise
+from custanalytics.rfm._pieces import BadRowsError, SharedHashError, summarise
 from custanalytics.rfm._returns import settle_log, sound
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, table_ids
 from custanalytics.rfm._updating import Updating
@@ -270,14 +270,18 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
         """The customer table of a log in memory, and the customers who have no purchase that is left."""
         return self._summed(frame)[:2]
 
-    def _summed(self, frame: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], nw.Series[Any], Ledger | None]:
+    def _summed(
+        self, frame: nw.DataFrame[Any], hashed: bool = True
+    ) -> tuple[nw.DataFrame[Any], nw.Series[Any], Ledger | None]:
         """The customer table, the customers left out, and the ledger."""
-        rows, distinct = log_rows(frame)
+        rows, distinct = log_rows(frame, hashed)
         clock, last_period = self._cutoff()
         end, policy = clock.start(last_period + 1), resolve(self.policy)
         net, outcome = settle_log(frame, rows, end, policy) if policy is not None else (rows, None)
         try:
             ids, table, left_out = summarise(net, clock, last_period)
+        except SharedHashError:  # returns were perhaps settled for two customers as if they were one
+            return self._summed(frame, hashed=False)
         except BadRowsError:
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
         ledger = totals(rows, outcome, end, table) if outcome is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import narwhals as nw
 from sklearn.base import clone
@@ -19,7 +19,7 @@ from custanalytics.rfm._update import updated
 class Updating:
     """`update` for a summary: see `RFMSummary`."""
 
-    _rules: Any
+    _rules: ClassVar[Any]
     period: str
     time_unit: str
     policy: Any

@@ -1,0 +1,80 @@
+"""Ids of text: read from Arrow's buffers without a copy, hashed, and put in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from custanalytics import _jit
+from custanalytics.rfm._kernels_text import common_start, hash_rows, words_at
+
+
+@dataclass(frozen=True)
+class Text:
+    """A column of text without missing values as Arrow holds it: row i is letters[edges[i]:edges[i + 1]]."""
+
+    edges: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def hashes(self) -> np.ndarray:
+        """A hash of each row, int64 of shape (n_rows,): rows of the same text have the same."""
+        found = np.empty(self.edges.size - 1, np.int64)
+        _jit.run(hash_rows, found.size, self.edges, self.letters, out=(found,))
+        return found
+
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        """Positions that put rows of different texts in ascending order of their bytes, so of their code points.
+
+        Eight bytes at a time are compared as numbers; rows that agree so far are compared by the next eight.
+        """
+        if rows.size < 2:
+            return np.arange(rows.size)
+        skip = int(_jit.call(common_start, rows, self.edges, self.letters))
+        sizes = self.edges[rows + 1] - self.edges[rows]
+        keys = self._words(rows, skip)
+        order = np.argsort(keys)
+        group = np.concatenate(([0], np.cumsum(np.diff(keys[order]) != 0)))
+        while True:
+            tied = np.flatnonzero(np.bincount(group)[group] > 1)
+            if not tied.size:
+                return order
+            skip += 8
+            some = order[tied]
+            over = not (sizes[some] > skip).any()  # they differ in trailing zero bytes alone
+            keys = sizes[some].astype(np.uint64) if over else self._words(rows[some], skip)
+            within = np.lexsort((keys, group[tied]))
+            order[tied] = some[within]
+            if over:
+                return order
+            parted = np.zeros(group.size, np.int64)
+            parted[tied[1:]] = np.diff(keys[within]) != 0
+            starts = np.concatenate(([0], np.diff(group) != 0))
+            group = np.cumsum(np.maximum(parted, starts))
+
+    def _words(self, rows: np.ndarray, skip: int) -> np.ndarray:
+        words = np.empty(rows.size, np.uint64)
+        _jit.run(words_at, rows.size, skip, rows, self.edges, self.letters, out=(words,))
+        return words
+
+
+def read_text(series: nw.Series[Any]) -> Text | None:
+    """The buffers of a column of text; None where it is not one, has missing values, or PyArrow is not there."""
+    if series.dtype != nw.String or not len(series) or series.null_count():
+        return None
+    try:
+        array = series.to_arrow()
+    except ImportError:
+        return None
+    kind = str(array.type)
+    if kind not in ("string", "large_string"):
+        array = array.cast("large_string")
+        kind = "large_string"
+    array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
+    _, edges, letters = array.buffers()
+    width = np.int64 if kind == "large_string" else np.int32
+    within = slice(array.offset, array.offset + len(array) + 1)
+    bytes_ = np.frombuffer(letters, np.uint8) if letters is not None and letters.size else np.empty(0, np.uint8)
+    return Text(np.frombuffer(edges, width)[within].astype(np.int64, copy=False), bytes_)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custanalytics import _frames
+from custanalytics.rfm import RFMSummary, _text
+from custanalytics.rfm._text import Text, read_text
+
+WORDS = st.text(st.sampled_from("aAbé\0\u4e2d\U0001f600"), max_size=20)
+
+
+def text_of(values: list[str]) -> Text:
+    found = read_text(nw.from_native(pl.Series("id", values), series_only=True))
+    assert found is not None
+    return found
+
+
+def log_of(ids: list[str]) -> pd.DataFrame:
+    times = np.datetime64("2024-01-01", "us") + np.arange(len(ids)) * np.timedelta64(9, "h")
+    return pd.DataFrame({"customer_id": ids, "timestamp": times, "amount": np.arange(len(ids)) + 0.25})
+
+
+def to_pandas(table: Any) -> pd.DataFrame:
+    return table if isinstance(table, pd.DataFrame) else table.to_pandas()
+
+
+@given(values=st.lists(WORDS, min_size=1, max_size=60), start=st.sampled_from(["", "customer-", "éé"]))
+def test_texts_are_put_in_the_order_of_their_code_points(values: list[str], start: str) -> None:
+    unique = [start + value for value in dict.fromkeys(values)]
+    text = text_of(unique)
+    assert [unique[at] for at in text.in_order(np.arange(len(unique)))] == sorted(unique)
+    hashes = text_of(unique + unique[::-1]).hashes()
+    assert (hashes == np.concatenate([hashes[: len(unique)], hashes[: len(unique)][::-1]])).all()
+
+
+@given(ids=st.lists(WORDS, min_size=1, max_size=60))
+def test_hashed_and_numbered_texts_give_one_table(ids: list[str]) -> None:
+    log = log_of(ids)
+    table = RFMSummary().fit_transform(log)
+    assert table["customer_id"].tolist() == sorted(set(ids))
+    numbers = {value: number for number, value in enumerate(sorted(set(ids)))}
+    expected = RFMSummary().fit_transform(log.assign(customer_id=log["customer_id"].map(numbers)))
+    pd.testing.assert_frame_equal(table.drop(columns="customer_id"), expected.drop(columns="customer_id"))
+
+
+KINDS: dict[str, Any] = {
+    "pandas str": lambda log: log.astype({"customer_id": "str"}),
+    "pandas object": lambda log: log.astype({"customer_id": object}),
+    "pandas category": lambda log: log.astype({"customer_id": "category"}),
+    "pandas pyarrow": lambda log: log.astype({"customer_id": pd.ArrowDtype(pa.string())}),
+    "polars": pl.from_pandas,
+    "polars category": lambda log: pl.from_pandas(log).with_columns(pl.col("customer_id").cast(pl.Categorical)),
+    "polars slice": lambda log: pl.concat([pl.from_pandas(log[:3]), pl.from_pandas(log)])[3:],
+    **{
+        f"pyarrow {kind}": lambda log, kind=kind: (
+            lambda table: table.set_column(0, "customer_id", table["customer_id"].cast(kind))
+        )(pa.Table.from_pandas(log, preserve_index=False))
+        for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string()))
+    },
+    "pyarrow chunks": lambda log: pa.concat_tables(
+        [pa.Table.from_pandas(part, preserve_index=False) for part in (log[:5], log[5:])]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_text_is_read(kind: str) -> None:
+    log = log_of(["b", "", "a longer name than twelve bytes", "a", "b", "中", "a longer name than twelve bytes!", "a"])
+    table = to_pandas(RFMSummary().fit_transform(KINDS[kind](log)))
+    assert table["customer_id"].tolist() == sorted(set(log["customer_id"]))
+    assert table["frequency"].tolist() == [0, 1, 0, 0, 1, 0]
+
+
+def test_customers_with_one_hash_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    log = log_of([f"c{number}" for number in rng.integers(0, 300, 4000)])
+    log.loc[::7, "amount"] = -1.0
+    expected = RFMSummary().fit_transform(log)
+    asked: list[int] = []
+
+    def few(self: Text) -> np.ndarray:
+        asked.append(1)
+        return np.resize(np.array([7], np.int64), self.edges.size - 1)
+
+    monkeypatch.setattr(_text.Text, "hashes", few)
+    pd.testing.assert_frame_equal(RFMSummary().fit_transform(log), expected, check_exact=True)
+    assert asked
+
+
+def test_without_pyarrow_texts_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = pl.from_pandas(log_of(["b", "a", "b"]))
+    expected = RFMSummary().fit_transform(log)
+
+    def missing(self: Any) -> Any:
+        raise ModuleNotFoundError("pyarrow")
+
+    monkeypatch.setattr(nw.Series, "to_arrow", missing)
+    assert read_text(_frames.read(log)["customer_id"]) is None
+    assert RFMSummary().fit_transform(log).equals(expected)
+    assert "pyarrow" in sys.modules
