@@ -28,7 +28,7 @@ from custanalytics._params import (
     warn,
 )
 from custanalytics.clv import _fit
-from custanalytics.clv._saved import Saved
+from custanalytics.clv._inference import Inference
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 SUMMARY_HINT = "RFMSummary makes such a table from a transaction log."
@@ -39,7 +39,7 @@ WEIGHT_CHECK = _engine_checks.Check(
 )
 
 
-class LikelihoodModel(Saved):
+class LikelihoodModel(Inference):
     """Maximum likelihood over independent customers, on their distinct observations.
 
     A model sets the five class variables and `_starts`.

@@ -44,6 +44,14 @@ def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: 
     return result
 
 
+def gradients(loop: Callable[..., None], sample: Sample, theta: np.ndarray) -> np.ndarray:
+    """Gradient of the log-likelihood of each distinct row: shape (n_rows, n_params)."""
+    result, one = np.zeros((sample.weight.size, 1 + theta.size)), np.ones(1)
+    for row, out in enumerate(result):
+        _jit.call(loop, 0, 1, *(column[row : row + 1] for column in sample.columns), one, theta, out=(out[None],))
+    return result[:, 1:]
+
+
 @dataclass(frozen=True)
 class Penalty:
     """Weighted squares of the log-parameters' distances from a centre: minus the logarithm of a normal prior."""

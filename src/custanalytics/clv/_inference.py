@@ -1,0 +1,149 @@
+"""What the likelihood of a fit says beyond its maximum: criteria, robust covariance, tests between nested models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from scipy import stats
+from sklearn.utils.validation import check_is_fitted
+
+from custanalytics.clv import _fit
+from custanalytics.clv._saved import Saved
+
+if TYPE_CHECKING:
+    from custanalytics.clv._base import LikelihoodModel
+
+
+# Which models contain which: exponential lifetimes are a limit of Gompertz's, the NBD is the limit of no dropout.
+CONTAINED_IN = {
+    "NBDModel": ("BetaGeoModel", "ModifiedBetaGeoModel", "ParetoNBDModel"),
+    "ParetoNBDModel": ("GammaGompertzNBDModel",),
+    "ShiftedBetaGeoModel": ("BetaDiscreteWeibullModel",),
+}
+
+
+class Inference(Saved):
+    """Criteria and covariances of a model that was fitted by maximum likelihood."""
+
+    _names: ClassVar[tuple[str, ...]]
+
+    @property
+    def aic_(self) -> float:
+        """Akaike's criterion, 2 k - 2 log-likelihood with k parameters: smaller is better."""
+        check_is_fitted(self, "log_likelihood_")
+        return 2.0 * len(self._names) - 2.0 * self.log_likelihood_
+
+    @property
+    def bic_(self) -> float:
+        """Schwarz's criterion, k log(customers) - 2 log-likelihood: smaller is better."""
+        check_is_fitted(self, "log_likelihood_")
+        return len(self._names) * float(np.log(self.n_customers_)) - 2.0 * self.log_likelihood_
+
+    def sandwich_covariance(self: LikelihoodModel, table: Any, sample_weight: Any = None) -> np.ndarray:
+        """Covariance of the parameters that holds where the model is only an approximation of the customers.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            The customers that the model was fitted to.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            Their weights in that fit: counts of customers.
+
+        Returns
+        -------
+        ndarray of shape (n_params, n_params)
+            Of the parameters in their order in `params_`. What is not determined has infinite variance.
+
+        Notes
+        -----
+        With H the observed information and g the gradients of the customers' log-likelihoods, it is
+        :math:`H^{-1} \\big(\\sum g g'\\big) H^{-1}` ([1]_, theorem 3.2). `covariance_` is :math:`H^{-1}`: the two
+        agree where the model holds.
+
+        References
+        ----------
+        .. [1] H. White (1982), "Maximum Likelihood Estimation of Misspecified Models", Econometrica 50(1),
+           https://doi.org/10.2307/1912526.
+        """
+        check_is_fitted(self, "covariance_")
+        theta = self._theta()
+        sample = self._sample(table, sample_weight)
+        gradients = _fit.gradients(self._loglik_loop, sample, theta)
+        spread = (gradients * sample.weight[:, None]).T @ gradients
+        known = np.isfinite(np.diag(self.covariance_))
+        inverse = np.where(np.outer(known, known), self.covariance_, 0.0)
+        result = inverse @ spread @ inverse
+        result[~known, ~known] = np.inf
+        return 0.5 * (result + result.T)
+
+
+class LikelihoodRatio(NamedTuple):
+    """Result of `likelihood_ratio_test`."""
+
+    statistic: float
+    degrees_of_freedom: int
+    p_value: float
+
+
+def likelihood_ratio_test(restricted: Any, full: Any) -> LikelihoodRatio:
+    """Test whether the data need the fuller of two nested models.
+
+    Parameters
+    ----------
+    restricted, full : fitted models
+        Of the same customers, without penalty; `restricted` is a special case of `full`, as `NBDModel` is of
+        `BetaGeoModel` and `ParetoNBDModel`, `ShiftedBetaGeoModel` of `BetaDiscreteWeibullModel`, or a model of
+        itself with covariates.
+
+    Returns
+    -------
+    LikelihoodRatio
+        A named tuple of `statistic`, twice the difference of the log-likelihoods, `degrees_of_freedom` and
+        `p_value`: how likely such a difference is where the restricted model holds.
+
+    Raises
+    ------
+    ValueError
+        If the models are not nested, not of the same customers, or penalised.
+
+    Notes
+    -----
+    The statistic is asymptotically chi-squared. Where the restricted model lies at the boundary of the full one
+    (nobody drops out), the true distribution is smaller, and `p_value` is an upper bound ([1]_, case 5).
+
+    References
+    ----------
+    .. [1] S. G. Self and K.-Y. Liang (1987), "Asymptotic Properties of Maximum Likelihood Estimators and Likelihood
+       Ratio Tests under Nonstandard Conditions", Journal of the American Statistical Association 82(398),
+       https://doi.org/10.1080/01621459.1987.10478472.
+
+    Examples
+    --------
+    1,000 customers, of whom so many left in each of seven years and 491 stayed: do chances to stay change with time?
+
+    >>> import numpy as np
+    >>> from custanalytics.clv import BetaDiscreteWeibullModel, ShiftedBetaGeoModel, likelihood_ratio_test
+    >>> years = {"recency": np.arange(8), "T": np.full(8, 7)}
+    >>> customers = [131, 126, 90, 60, 42, 34, 26, 491]
+    >>> constant = ShiftedBetaGeoModel().fit(years, sample_weight=customers)
+    >>> changing = BetaDiscreteWeibullModel().fit(years, sample_weight=customers)
+    >>> round(likelihood_ratio_test(constant, changing).p_value, 3)
+    0.0
+    """
+    for model in (restricted, full):
+        check_is_fitted(model, "log_likelihood_")
+        if model.penalty:
+            raise ValueError(f"A likelihood ratio needs fits without penalty; {model!r} has one.")
+    small, large = type(restricted).__name__, type(full).__name__
+    freedom = len(full._names) - len(restricted._names)
+    nested = large in CONTAINED_IN.get(small, ()) or small == large
+    if not nested or freedom < 1:
+        raise ValueError(f"{small} is not a special case of {large}: compare them by aic_ or bic_.")
+    if restricted.n_customers_ != full.n_customers_:
+        raise ValueError(
+            f"The models are of different customers: {restricted.n_customers_:,.0f} and {full.n_customers_:,.0f}. "
+            "Fit both to the same table."
+        )
+    statistic = max(2.0 * (full.log_likelihood_ - restricted.log_likelihood_), 0.0)
+    return LikelihoodRatio(statistic, freedom, float(stats.chi2.sf(statistic, freedom)))
