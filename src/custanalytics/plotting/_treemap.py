@@ -53,8 +53,9 @@ def fit_label(lines: list[str], width: float, height: float) -> tuple[list[str],
             for name in names:
                 text = [*name, *lines[1:keep]]
                 size = min(across / (max(map(len, text)) + 1) / WIDE, up / (len(text) + 0.5) / TALL, LARGEST)
-                choices.append((size * (0.6 if rotation else 1.0), size, text, rotation))
-        _, size, text, rotation = max(choices, key=lambda choice: choice[0])
-        if size >= SMALLEST:
+                if size >= SMALLEST:
+                    choices.append((size * (0.6 if rotation else 1.0), size, text, rotation))
+        if choices:
+            _, size, text, rotation = max(choices, key=lambda choice: choice[0])
             return text, size, rotation
     return None
