@@ -170,6 +170,16 @@ def test_words_of_all_kinds_are_understood() -> None:
     assert ledger.allowed([0, 1], "email", "news", "2024-02-01").tolist() == [True, False]
 
 
+def test_times_as_texts_and_as_dates() -> None:
+    events = frame_of([(0, Event("email", "news", "granted", 1, 3)), (1, Event("email", "news", "withdrawn", 0, None))])
+    texts = events.assign(timestamp=["2024-01-02", " 2024-01-01T00:00 "], expires=["2024-01-04", ""])
+    dates = events.assign(timestamp=[date(2024, 1, 2), date(2024, 1, 1)], expires=[datetime(2024, 1, 4), None])
+    for frame in (texts, dates, pl.from_pandas(texts)):
+        ledger = ConsentLedger(frame)
+        for day, expected in ((0, "no_consent"), (2, "granted"), (3, "expired")):
+            assert ledger.reasons([0, 1], "email", "news", at(day)).tolist() == [expected, "opted_out"]
+
+
 def test_a_regime_for_each_purpose() -> None:
     events = frame_of([(0, Event("email", "news", "withdrawn", 0, None))])
     regime = {"Service": "opt_out", ("email", "survey"): "opt_out"}
@@ -249,6 +259,8 @@ GOOD = frame_of([(1, Event("email", "news", "granted", 0, None))])
         ({"status": [None]}, {}, "have a status of no known meaning .*: it is missing"),
         ({"customer_id": [None]}, {}, "1 of 1 events have no customer_id"),
         ({"timestamp": [pd.NaT]}, {}, "1 of 1 events have no timestamp .* belongs in do_not_contact"),
+        ({"timestamp": ["05/06/2024"]}, {}, "have in timestamp neither a date .*, but '05/06/2024'"),
+        ({"expires": ["soon"]}, {}, "have in expires neither a date"),
         ({}, {"regime": "opt"}, "The 'regime' parameter of ConsentLedger must be a str among {'opt_in', 'opt_out'}"),
         ({}, {"regime": {"news": "out"}}, r"maps purposes to \['opt_in', 'opt_out'\]; got \['out'\]"),
         ({}, {"regime": {("a", "b", "c"): "opt_in"}}, "are purposes or"),
@@ -274,6 +286,10 @@ def test_wrong_questions_are_refused() -> None:
         InvalidDataError, match=r"ids given to ConsentLedger are text .*those of the ledger are no text"
     ):
         ledger.allowed(["1"], "email", "news", "2024-02-01")
+    with pytest.raises(ValueError, match="The 'as_of' parameter of ConsentLedger must be an instance of str or date"):
+        ledger.allowed([1], "email", "news", None)
+    with pytest.raises(ValueError, match=r"must be a sequence of \(channel, purpose\). Got \['email'\] instead"):
+        ledger.eligibility([1], ["email"], "2024-02-01")
     with pytest.raises(ValueError, match="names no time"):
         ledger.allowed([1], "email", "news", "soon")
     with pytest.raises(ValueError, match=r"must be a frame with customer_id or a sequence of ids. Got '1'"):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from custanalytics.exceptions import InvalidDataError, MissingColumnError, MissingExtraError
+from custanalytics.exceptions import DataQualityWarning, InvalidDataError, MissingColumnError, MissingExtraError
 from custanalytics.validation import CustomerReport, CustomerRule, CustomerValidator
 
 
@@ -205,6 +205,12 @@ def test_an_address_that_two_customers_share_is_flagged() -> None:
     assert barred["reachable_email"].tolist() == [False, False, True]
 
 
+def test_a_table_of_nobody_is_worth_a_warning() -> None:
+    with pytest.warns(DataQualityWarning, match="All 2 rows are quarantined, and the clean table is empty"):
+        clean = CustomerValidator().fit_transform({"customer_id": [None, ""]})
+    assert len(clean) == 0
+
+
 def test_postal_addresses() -> None:
     table = {"customer_id": [1, 2, 3], "address": ["Weg 1", "", "Weg 3"], "postcode": ["1", "2", "n/a"]}
     validator = CustomerValidator()
@@ -223,6 +229,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.filterwarnings("ignore:All .* rows are quarantined")
 @given(ROWS, st.sampled_from(["first", "last", "none"]))
 def test_rows_in_are_rows_clean_and_rows_set_aside(rows: list[tuple[Any, ...]], duplicates: str) -> None:
     table = pd.DataFrame(rows, columns=["customer_id", "email", "phone"], dtype=object).assign(at=range(len(rows)))

@@ -129,6 +129,7 @@ def test_length_and_alphabet(encoding: str, length: int, bits: int) -> None:
         ({"length": 15}, "The 'length' parameter of pseudonymize must be an int in the range"),
         ({"length": 65}, "The 'length' parameter"),
         ({"encoding": "base64"}, "The 'encoding' parameter of pseudonymize must be a str among"),
+        ({"columns": []}, "The 'columns' parameter of pseudonymize names no column: nothing would be replaced"),
         ({"columns": 3}, "The 'columns' parameter of pseudonymize must be"),
     ],
 )

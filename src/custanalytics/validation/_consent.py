@@ -54,8 +54,8 @@ class ConsentLedger:
     ----------
     events : frame
         One row for each statement of a customer: customer_id, status and timestamp; channel, purpose and expires if
-        there are. Other columns (such as the source) are ignored. A channel or purpose of "*" or "all" stands for every
-        one, as does a ledger without that column, or an opt-out that names none.
+        there are. Times may be ISO 8601 texts. Other columns (such as the source) are ignored. A channel or purpose of
+        "*" or "all" stands for every one, as does a ledger without that column, or an opt-out that names none.
     columns : mapping, default=None
         Standard names to yours.
     regime : {"opt_in", "opt_out"} or mapping, default="opt_in"
@@ -260,6 +260,10 @@ class ConsentLedger:
         -------
         ndarray of bool of shape (n_customers, n_scopes)
         """
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in scopes):
+            raise ValueError(
+                f"The 'scopes' argument of {OWNER} must be a sequence of (channel, purpose). Got {scopes!r} instead."
+            )
         at = self._find(customers)
         known = {(by, why): self._decide(at, by, why, as_of)[0] for by, why in scopes}
         found = np.empty((at.size, len(scopes)), np.bool_)
@@ -321,6 +325,7 @@ class ConsentLedger:
 
     def _now(self, as_of: Any) -> int:
         moment = as_of
+        check_value("as_of", as_of, (InstanceOf((str, date, np.datetime64)),), OWNER)
         if isinstance(moment, str):
             try:
                 moment = datetime.fromisoformat(moment.strip())

@@ -10,6 +10,7 @@ import numpy as np
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID, TIMESTAMP
+from custanalytics._instants import instant
 from custanalytics._params import check_columns, offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.validation._consent_state import FOREVER, Events
@@ -24,7 +25,7 @@ from custanalytics.validation._consent_words import (
     statuses_of,
 )
 from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, STATUS
-from custanalytics.validation._values import distinct, is_missing, plain
+from custanalytics.validation._values import MISSING_TEXT, distinct, is_missing, plain
 
 REGIMES = ("opt_in", "opt_out")
 
@@ -34,15 +35,14 @@ def read_events(
 ) -> tuple[list[Any], Events, tuple[list[str], list[str]]]:
     """The distinct ids, the events, and the names of channels and purposes."""
     codes, ids = distinct(frame[CUSTOMER_ID])
-    times = _frames.times(frame, TIMESTAMP)
+    times = _times(frame, TIMESTAMP, None)
     _refuse(codes < 0, frame, "have no customer_id", "Find the customer, or leave the event out on purpose.")
     remedy = "An opt-out whose date nobody knows belongs in do_not_contact=[...]."
     _refuse(times == _frames.NO_TIME, frame, "have no timestamp", remedy)
     meanings = statuses_of(frame[STATUS], statuses)
     expires = np.full(len(frame), FOREVER)
     if EXPIRES in frame.columns:
-        clock = _frames.like(frame, EXPIRES, _frames.wall_clock(frame[EXPIRES], zone))
-        found = _frames.times(clock.to_frame(), EXPIRES)
+        found = _times(frame, EXPIRES, zone)
         expires = np.where(found == _frames.NO_TIME, FOREVER, found)
     named = []
     for column in (CHANNEL, PURPOSE):
@@ -125,6 +125,34 @@ def as_frame(customers: Any, name: str = "customers") -> nw.DataFrame[Any]:
 def several(names: Any) -> list[Any]:
     """One name or several as a list."""
     return [names] if isinstance(names, str) else list(names)
+
+
+def _times(frame: nw.DataFrame[Any], column: str, zone: str | None) -> np.ndarray:
+    """A column of times, or of texts in ISO 8601, as microseconds on the clock of `zone`; missing as NO_TIME."""
+    series = _frames.wall_clock(frame[column], zone)
+    if isinstance(series.dtype, nw.Datetime | nw.Date) or series.null_count() == len(series):
+        return _frames.times(_frames.like(frame, column, series).to_frame(), column)
+    codes, values = distinct(series)
+    read = [_moment(value, zone) for value in values]
+    unread = np.array([*(each is None for each in read), False])[codes]
+    first = next((value for value, each in zip(values, read, strict=True) if each is None), None)
+    _refuse(
+        unread,
+        frame,
+        f"have in {column} neither a date nor an ISO 8601 text such as '2024-05-31', but {first!r}",
+        "Convert the column yourself; where texts have offsets from UTC, with pandas.to_datetime(..., utc=True).",
+    )
+    return np.array([*(each if each is not None else 0 for each in read), _frames.NO_TIME], np.int64)[codes]
+
+
+def _moment(value: Any, zone: str | None) -> int | None:
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and plain(text) in MISSING_TEXT:
+        return int(_frames.NO_TIME)
+    try:
+        return instant(text, TIMESTAMP, OWNER, zone)
+    except ValueError:
+        return None
 
 
 def _refuse(bad: np.ndarray, frame: nw.DataFrame[Any], what: str, remedy: str) -> None:

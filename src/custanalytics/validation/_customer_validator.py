@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID
-from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params
-from custanalytics.exceptions import InvalidDataError
+from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params, warn
+from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.validation._contacts import read_addresses, read_emails, read_phones, shared
 from custanalytics.validation._customer_ids import ADDRESS, CUSTOMER_COLUMNS, EMAIL, PHONE, read_named, renaming
 from custanalytics.validation._customer_report import count, texts
@@ -260,6 +260,12 @@ class CustomerValidator(_frames.FrameTransformer, BaseEstimator):
         self.quarantine_ = set_aside(raw, np.flatnonzero(wrong), texts(faults[wrong]))
         if wrong.any() and self.on_error == "raise":
             raise InvalidDataError(complaint(faults, wrong))
+        if 0 < wrong.sum() == wrong.size:
+            warn(
+                f"All {wrong.size:,} rows are quarantined, and the clean table is empty; see quarantine_ and report_ "
+                "of the CustomerValidator.",
+                DataQualityWarning,
+            )
         added.update({f"reachable_{each}": rows for each, rows in reachable.items()})
         series = {name: _column(frame, name, values) for name, values in added.items()}
         series["contact_issues"] = _column(frame, "contact_issues", np.array(texts(faults), object))

@@ -122,6 +122,8 @@ def pseudonymize(
     secret = _secret(key)
     wanted = [columns] if isinstance(columns, str) else columns
     check_value("columns", wanted, (InstanceOf((list, tuple, set, frozenset, np.ndarray)),), OWNER)
+    if not len(wanted):
+        raise ValueError(f"The 'columns' parameter of {OWNER} names no column: nothing would be replaced.")
     data = _frames.read(frame, owner=OWNER)
     check_columns(data.columns, list(wanted), OWNER)
     write = _hex if encoding == "hex" else _base32
