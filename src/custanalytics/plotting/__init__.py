@@ -8,6 +8,7 @@ from custanalytics.plotting._alive import AliveDisplay
 from custanalytics.plotting._gains import GainsDisplay
 from custanalytics.plotting._migration import MigrationDisplay
 from custanalytics.plotting._purchases import PurchasesDisplay
+from custanalytics.plotting._quality import QualityDisplay
 from custanalytics.plotting._rfm import RFMDisplay
 from custanalytics.plotting._segments import SegmentDisplay
 from custanalytics.plotting._tiers import TierDisplay
@@ -17,6 +18,7 @@ __all__ = [
     "GainsDisplay",
     "MigrationDisplay",
     "PurchasesDisplay",
+    "QualityDisplay",
     "RFMDisplay",
     "SegmentDisplay",
     "TierDisplay",

@@ -55,20 +55,22 @@ def tally(screened: Screened, keep_copies: bool, drop_copies: bool) -> Tally:
     faults, mended = screened.faults, screened.mended
     rows = np.flatnonzero(faults if mended is None else faults | mended)
     found = faults[rows].astype(np.uint64)
-    repaired = np.zeros(rows.size, np.uint64) if mended is None else mended[rows].astype(np.uint64) & np.uint64(_BUILT_IN)
-    errors = found & np.uint64(WRONG & _BUILT_IN)
+    repaired = (
+        np.zeros(rows.size, np.uint64) if mended is None else mended[rows].astype(np.uint64) & np.uint64(_BUILT_IN)
+    )
+    errors: np.ndarray = found & np.uint64(WRONG & _BUILT_IN)
     masks = (found & np.uint64(_BUILT_IN)) | repaired
     for verdict in screened.own:
         bit = np.uint64(verdict.rule.bit)
         now = verdict.broken[rows] * bit
-        before = 0 if verdict.mended is None else verdict.mended[rows] * bit
+        before = np.zeros_like(now) if verdict.mended is None else verdict.mended[rows] * bit
         masks |= now | before
         repaired |= before
         if verdict.rule.severity == ERROR:
             errors |= now
     copied = np.zeros(rows.size, bool)
     if keep_copies or drop_copies:
-        copied = (errors == k.DUPLICATE) & drop_copies
+        copied = (errors == np.uint64(k.DUPLICATE)) & drop_copies
         errors &= ~np.uint64(k.DUPLICATE)
     repaired[(errors != 0) | copied] = 0
     rules = (*RULES, *(verdict.rule for verdict in screened.own))
