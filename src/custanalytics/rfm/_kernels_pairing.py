@@ -78,6 +78,22 @@ def is_exact(pairing):
 
 
 @kernel
+def claim(low, high, values, orders, by_order, claimed):
+    """Mark the returns that name an order with an earlier purchase; returns how many. `by_order` is sorted so."""
+    found = bought = 0
+    for at in range(low, high):
+        row = by_order[at]
+        if at == low or orders[row] != orders[by_order[at - 1]]:
+            bought = 0
+        if math.copysign(1.0, values[row]) > 0:
+            bought += 1
+        elif bought > 0:
+            claimed[row] = True
+            found += 1
+    return found
+
+
+@kernel
 def enlist(low, high, pairing, values, orders, products, quantities, left, is_open, claimed, index, a, b, d):
     """List the rows of a customer that take part in a pairing, with their keys; 0 where nothing can come of it."""
     exact = is_exact(pairing)
@@ -87,11 +103,11 @@ def enlist(low, high, pairing, values, orders, products, quantities, left, is_op
     for row in range(low, high):
         is_return = math.copysign(1.0, values[row]) < 0
         if is_return:
-            if not is_open[row] or claimed[row] or (pairing == AMOUNT and products[row] >= 0):
+            if not is_open[row] or claimed[row] != by_order or (pairing == AMOUNT and products[row] >= 0):
                 continue
-            if not exact and left[row] == 0 and pairing != ORDER:
+            if not exact and left[row] == 0:
                 continue
-        elif not is_open[row] and pairing != ORDER:
+        elif not is_open[row]:
             continue
         if by_product and products[row] < 0:
             continue
@@ -169,24 +185,18 @@ def settle_pair(bought, back, left, values, is_open, partners):
 
 
 @kernel
-def sweep(
-    start, stop, pairing, pairs, latest, within, times, values, index, left, is_open, claimed, partners, chain, stack
-):
+def sweep(start, stop, pairing, latest, within, times, values, index, left, is_open, partners, chain, stack):
     """Pair the rows of one key in the order of time: a return with the latest (or earliest) open purchase before."""
     exact = is_exact(pairing)
     head = top = start
-    seen = 0
     for at in range(start, stop):
         row = index[at]
         if math.copysign(1.0, values[row]) > 0:
-            seen += 1
             if is_open[row] and (exact or left[row] > 0):
                 stack[top] = row
                 top += 1
             continue
-        if pairing == ORDER and seen > 0:
-            claimed[row] = True
-        while pairs and is_open[row] and left[row] >= 0 and top > head:
+        while is_open[row] and left[row] >= 0 and top > head:
             bought = stack[top - 1] if latest else stack[head]
             if times[row] - times[bought] > within:
                 if latest:  # those below are older still
@@ -210,7 +220,7 @@ def sweep(
 
 @kernel
 def pair(
-    low, high, pairing, pairs, latest, within, times, values, orders, products, quantities, left, is_open, claimed,
+    low, high, pairing, latest, within, times, values, orders, products, quantities, left, is_open, claimed,
     partners, index, spare, a, b, d, none, zeros, chain,
 ):  # fmt: skip
     """Run one pairing over the rows low to high of a customer, which are in canonical order."""
@@ -239,7 +249,6 @@ def pair(
             sort_index(start, end, index, spare, none, zeros, none, d, none)
         if end - start > 1:
             sweep(
-                start, end, pairing, pairs, latest, within, times, values, index, left, is_open, claimed,
-                partners, chain, spare,
+                start, end, pairing, latest, within, times, values, index, left, is_open, partners, chain, spare,
             )  # fmt: skip
         start = end

@@ -14,7 +14,7 @@ import numpy as np
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 from custanalytics.rfm._kernels import period_of
-from custanalytics.rfm._kernels_pairing import OFF, ON, PAIRINGS, pair, sort_index
+from custanalytics.rfm._kernels_pairing import OFF, ON, ORDER, PAIRINGS, claim, pair, sort_index
 
 # Fates of rows. AFTER and LEFT_OUT have their say after the pairing.
 PURCHASE, RETURNED, FREE, TOO_LITTLE, PAIRED, PARTLY, UNMATCHED, LEFT_OUT, AFTER = range(9)
@@ -132,26 +132,21 @@ def group(begin, end, dealt, ids, index, spare, starts):
 
 
 @kernel
-def judge(low, high, has_orders, min_kept, free, drop, values, orders, left, partners, index, spare, none, zeros,
-          fates, nets):  # fmt: skip
+def judge(low, high, has_orders, min_kept, free, drop, values, orders, by_order, left, partners, fates, nets):
     """Give each row of a customer its fate and its net value, order by order; minus zero is no purchase."""
-    for row in range(low, high):
-        index[row] = row
-    if has_orders:
-        sort_index(low, high, index, spare, orders, zeros, none, zeros, none)
     start, purchases = low, 0
     while start < high:
         end = start + 1
-        while has_orders and end < high and orders[index[end]] == orders[index[start]]:
+        while has_orders and end < high and orders[by_order[end]] == orders[by_order[start]]:
             end += 1
         kept, touched = 0.0, False
         for at in range(start, end):
-            row = index[at]
+            row = by_order[at]
             if math.copysign(1.0, values[row]) > 0:
                 kept += left[row]
                 touched |= partners[row] >= 0
         for at in range(start, end):
-            row = index[at]
+            row = by_order[at]
             whole = math.fabs(values[row])
             nets[row] = -0.0
             if math.copysign(1.0, values[row]) < 0:
@@ -186,7 +181,12 @@ def settle_piece(
     source, starts = np.empty(n, np.int64), np.empty(n + 1, np.int64)
     t, o, p = np.empty(n, np.int64), np.zeros(n, np.int64), np.full(n, -1)
     v, q = np.empty(n, np.float64), np.zeros(n, np.float64)
-    index, spare, rank = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    index, spare, rank, by_order = (
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+    )
     a, b, none, mate = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, -1)
     chain, d, zeros, left, net = np.empty(n, np.int64), np.zeros(n), np.zeros(n), np.empty(n), np.empty(n)
     is_open, claimed, fate = np.ones(n, np.bool_), np.zeros(n, np.bool_), np.empty(n, np.uint8)
@@ -214,15 +214,19 @@ def settle_piece(
                 p[at] = products[row]
             if quantities.size > 0:
                 q[at] = math.fabs(quantities[row])
+            by_order[at] = at
+        n_claimed = 0
+        if orders.size > 0:
+            sort_index(low, high, by_order, spare, o, zeros, none, zeros, none)
+            if wanted[ORDER] > OFF:
+                n_claimed = claim(low, high, v, o, by_order, claimed)
         for pairing in range(PAIRINGS):
-            if wanted[pairing] > OFF:
+            if wanted[pairing] == ON and (pairing > ORDER or n_claimed > 0):
                 pair(
-                    low, high, pairing, wanted[pairing] == ON, latest, within, t, v, o, p, q, left, is_open, claimed,
+                    low, high, pairing, latest, within, t, v, o, p, q, left, is_open, claimed,
                     mate, index, spare, a, b, d, none, zeros, chain,
                 )  # fmt: skip
-        bought = judge(
-            low, high, orders.size > 0, min_kept, free, drop, v, o, left, mate, index, spare, none, zeros, fate, net
-        )
+        bought = judge(low, high, orders.size > 0, min_kept, free, drop, v, o, by_order, left, mate, fate, net)
         for at in range(low, high):
             row = source[at]
             nets[row], lefts[row] = net[at], left[at]
