@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +190,8 @@ def test_all_kinds_of_frames(to_frame: Callable[[pd.DataFrame], Any]) -> None:
         pd.Series(["1", "2", None]),
         pd.Series(["1", "2", None], dtype="category"),
         pd.Series([1, 2, 3], dtype="uint8"),
+        pd.Series([1, 2, 3], dtype="int64[pyarrow]"),
+        pd.Series(["1", "2", "3"], dtype="string"),
     ],
     ids=lambda ids: f"{ids.dtype}-{ids.isna().any()}",
 )
@@ -202,6 +205,28 @@ def test_ids_keep_their_type_and_missing_ones_stay(ids: pd.Series) -> None:
     if ids.dtype != "category":
         assert merged["customer_id"].dtype == ids.dtype
     assert counts["rows_without_id"] == ids.isna().sum()
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.uint64(), pa.string(), pa.large_string(), pa.float64()], ids=str)
+def test_arrow_ids_keep_their_type(kind: pa.DataType) -> None:
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    ids = ["a", "b", None] if text else [1, 2, None]
+    for values, expected in ((ids, [ids[0], ids[0], None]), (ids[:2], [ids[0], ids[0]])):
+        merged = apply_merge_map(pa.table({"customer_id": pa.array(values, kind)}), {ids[1]: ids[0]})
+        assert merged.schema.field("customer_id").type == kind
+        assert merged["customer_id"].to_pylist() == expected
+
+
+def test_ids_beyond_int64() -> None:
+    huge = 2**64 - 3
+    for frame in (
+        pl.DataFrame({"customer_id": pl.Series([huge, 5], dtype=pl.UInt64)}),
+        pa.table({"customer_id": pa.array([huge, 5], pa.uint64())}),
+    ):
+        assert np.asarray(apply_merge_map(frame, {huge: 7})["customer_id"]).tolist() == [7, 5]
+        assert np.asarray(apply_merge_map(frame, {5: huge})["customer_id"]).tolist() == [huge, huge]
+        events = {"customer_id": np.array([huge], np.uint64), "status": ["opt-in"], "timestamp": ["2024-01-01"]}
+        assert ConsentLedger(events).allowed(frame, "email", "news", "2024-02-01").tolist() == [True, False]
 
 
 def test_chains_end_and_circles_are_refused() -> None:

@@ -24,7 +24,7 @@ from custanalytics.validation._consent_words import (
     names_of,
     statuses_of,
 )
-from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, STATUS
+from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, STATUS, distinct_ids
 from custanalytics.validation._values import MISSING_TEXT, distinct, is_missing, plain
 
 REGIMES = ("opt_in", "opt_out")
@@ -34,7 +34,7 @@ def read_events(
     frame: nw.DataFrame[Any], statuses: Mapping[Any, str] | None, zone: str | None
 ) -> tuple[list[Any], Events, tuple[list[str], list[str]]]:
     """The distinct ids, the events, and the names of channels and purposes."""
-    codes, ids = distinct(frame[CUSTOMER_ID])
+    codes, ids = distinct_ids(frame[CUSTOMER_ID])
     times = _times(frame, TIMESTAMP, None)
     _refuse(codes < 0, frame, "have no customer_id", "Find the customer, or leave the event out on purpose.")
     remedy = "An opt-out whose date nobody knows belongs in do_not_contact=[...]."
@@ -102,7 +102,7 @@ def listed(ids: Any) -> list[Any]:
     """The distinct ids of a frame or a sequence."""
     if ids is None or (isinstance(ids, Collection) and not _frames.is_frame(ids) and not len(ids)):
         return []
-    return distinct(as_frame(ids, "do_not_contact")[CUSTOMER_ID])[1]
+    return distinct_ids(as_frame(ids, "do_not_contact")[CUSTOMER_ID])[1]
 
 
 def as_frame(customers: Any, name: str = "customers") -> nw.DataFrame[Any]:

@@ -51,13 +51,21 @@ def renaming(columns: Mapping[str, str] | None, standard: Sequence[str], owner: 
     return dict(pairs)
 
 
+def distinct_ids(series: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
+    """Number the distinct ids of a column, missing as -1; also those of uint64 that are beyond int64."""
+    codes, values = distinct(series)
+    if series.dtype == nw.UInt64 and series.null_count() == 0:  # read as int64 with the same bits
+        values = [value % (1 << 64) for value in values]
+    return codes, values
+
+
 def positions(known: Sequence[Any], series: nw.Series[Any], owner: str, theirs: str) -> np.ndarray:
     """Where each id of a column stands in `known`, which are distinct; -1 where it is missing or unknown.
 
     Raises an InvalidDataError where all ids of the one are text and none of the other are: 1 and "1" would be taken
     for strangers.
     """
-    codes, values = distinct(series)
+    codes, values = distinct_ids(series)
     check_kinds(known, values, owner, theirs)
     place = {value: at for at, value in enumerate(known)}
     found = np.fromiter((place.get(value, -1) for value in values), np.int64, len(values))

@@ -14,8 +14,8 @@ from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID
 from custanalytics._params import TEXT, check_columns, check_value
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.validation._customer_ids import SURVIVOR_ID, check_kinds
-from custanalytics.validation._values import distinct, is_missing
+from custanalytics.validation._customer_ids import SURVIVOR_ID, check_kinds, distinct_ids
+from custanalytics.validation._values import is_missing
 
 OWNER = "apply_merge_map"
 
@@ -93,7 +93,7 @@ def apply_merge_map(
             raise ValueError(f"The frame has a column {original_column!r} already. Pass another original_column=...")
     survivors = final_survivors(merge_map, OWNER)
     series = data[column]
-    codes, values = distinct(series)
+    codes, values = distinct_ids(series)
     check_kinds(list(survivors), values, OWNER, "the merge map")
     renamed = [survivors.get(value, value) for value in values]
     changed = np.array([value in survivors for value in values], bool)
@@ -155,20 +155,23 @@ def _pairs(merge_map: Any, owner: str) -> list[tuple[Any, Any]]:
 
 def _plain(series: nw.Series[Any]) -> list[Any]:
     """The ids as Python has them, whole floats as integers."""
-    codes, values = distinct(series)
+    codes, values = distinct_ids(series)
     whole = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
     return [whole[code] if code >= 0 else None for code in codes.tolist()]
 
 
 def _rewritten(series: nw.Series[Any], codes: np.ndarray, values: list[Any]) -> nw.Series[Any]:
-    found = _objects([*values, None])[codes]
-    dtype = nw.String if isinstance(series.dtype, nw.Categorical | nw.Enum) else series.dtype
+    found: Any = _objects([*values, None])[codes]
     if series.dtype.is_integer() and not (codes < 0).any():
-        return _frames.like(series.to_frame(), series.name, found.astype(np.int64)).cast(series.dtype)
-    if series.implementation.is_pandas() and dtype == series.dtype:
-        native = series.to_native()
+        found = found.astype(np.int64 if series.dtype != nw.UInt64 else np.uint64)
+    native, coded = series.to_native(), isinstance(series.dtype, nw.Categorical | nw.Enum)
+    if series.implementation.is_pandas() and not coded:
         return nw.from_native(type(native)(found, dtype=native.dtype, name=series.name), series_only=True)
-    return nw.new_series(series.name, found.tolist(), dtype=dtype, backend=series.implementation)
+    dtype = nw.String if coded else series.dtype
+    new = nw.new_series(series.name, found.tolist(), dtype=dtype, backend=series.implementation)
+    if series.implementation.is_pyarrow() and not coded:  # large_string is as much String as string is
+        return nw.from_native(new.to_native().cast(native.type), series_only=True).alias(series.name)
+    return new
 
 
 def _objects(values: list[Any]) -> np.ndarray:

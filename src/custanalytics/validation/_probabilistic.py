@@ -106,7 +106,7 @@ class ProbabilisticResolver(Merging, BaseEstimator):
     by expectation maximization. The levels: equal, and close by the Jaro-Winkler similarity (name, address, city; 0.92
     and 0.8) or by the number of typing errors (birth date 1 and 2; the others 1). Rare names weigh more than frequent
     ones. Columns count as independent: an e-mail address made of the name counts twice, which is why only one letter
-    may differ in it.
+    may differ in it. What splink itself has to remark goes to the logger "splink".
 
     References
     ----------
@@ -142,7 +142,7 @@ class ProbabilisticResolver(Merging, BaseEstimator):
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "columns": (InstanceOf((Mapping,)), NONE),
         "compare": (InstanceOf((list, tuple)), NONE),
-        "threshold": (Number(0, 1, closed="right"),),
+        "threshold": (Number(0, 1, closed="neither"),),
         "country": (TEXT, NONE),
         "max_group": (integer(2),),
         "earliest": (TEXT, NONE),

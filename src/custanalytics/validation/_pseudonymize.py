@@ -16,7 +16,7 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._params import InstanceOf, OneOf, check_columns, check_value, integer
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.validation._values import distinct
+from custanalytics.validation._customer_ids import distinct_ids
 
 OWNER = "pseudonymize"
 SHORTEST_KEY = 16  # bytes
@@ -147,9 +147,7 @@ def _secret(key: Any) -> bytes:
 
 
 def _pseudonyms(series: nw.Series[Any], secret: bytes, write: Callable[[bytes], str], length: int) -> nw.Series[Any]:
-    codes, values = distinct(series)
-    if series.dtype == nw.UInt64 and series.null_count() == 0:  # read as int64 with the same bits
-        values = [value % (1 << 64) for value in values]
+    codes, values = distinct_ids(series)
     messages = [_message(value, series.name) for value in values]
     names = [write(digest)[:length] for digest in _digests(messages, secret)]
     if len(set(names)) < len(set(messages)):
