@@ -267,8 +267,9 @@ default="eleven-segments"
         reasons = "; ".join(f"{segment} ({reason})" for segment, reason in self.unreachable_.items())
         message = (
             f"{len(self.unreachable_)} of {self.segments_.size} segments are out of reach on these {n_customers:,} "
-            f"customers, whose values are tied: {reasons}. Score with RFMScorer(zero_apart=('f_score', 'm_score')) or "
-            "fewer bins, use rules on recency and frequency alone, or pass RFMSegmenter(on_unreachable='ignore')."
+            f"customers, whose values are tied: {reasons}. Score money by a column without ties, "
+            "RFMScorer(monetary='total_value'), keep zero apart, RFMScorer(zero_apart=('f_score',)), use rules on "
+            "recency and frequency alone, or pass RFMSegmenter(on_unreachable='ignore')."
         )
         if self.on_unreachable == "raise":
             raise InvalidDataError(message)
