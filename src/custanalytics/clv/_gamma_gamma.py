@@ -200,7 +200,8 @@ class GammaGammaModel(LikelihoodModel):
         theta = self._theta()
         if _engines.is_lazy(table):
             lazy = self._checked(table)
-            return _engines.native(lazy.with_columns(self._spend_expression(lazy).alias(EXPECTED_SPEND)))
+            kept = [name for name in lazy.collect_schema().names() if name != EXPECTED_SPEND]
+            return _engines.native(lazy.select(*kept, self._spend_expression(lazy).alias(EXPECTED_SPEND)))
         x, m = self._read(table)
         result = np.empty(x.size)
         _jit.run(_kernels_gamma_gamma.spend_loop, x.size, x, np.maximum(m, 0.0), theta, out=(result,))

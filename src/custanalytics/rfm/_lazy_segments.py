@@ -15,13 +15,19 @@ OWNER, HINT = "RFMSegmenter", "Make the scores with RFMScorer."
 
 
 def count_cells(X: Any, scores: Sequence[str], shape: Sequence[int]) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
-    """The cells that occur, as positions from 0 along each axis, the customers in each, and the table's columns."""
+    """The cells that occur, as positions from 0 along each axis, the customers in each, and the table's columns.
+
+    Scores that the rules do not know are passed over.
+    """
     lazy = _engines.read_table(X, scores, OWNER, HINT)
     values = _engine_checks.numbers(lazy, scores)
-    _engine_checks.refuse(lazy, _checks(scores, shape), *values)
     found, customers = _engines.counts(lazy.select(*values), scores)
-    cells = [np.asarray(found[name], np.int64) - 1 for name in scores]
-    return cells, customers, lazy.collect_schema().names()
+    known = np.ones(customers.size, bool)
+    for name, n_bins in zip(scores, shape, strict=True):
+        score = found[name]
+        known &= (score >= 1) & (score <= n_bins) & (score == np.floor(score))
+    cells = [found[name][known].astype(np.int64) - 1 for name in scores]
+    return cells, customers[known], lazy.collect_schema().names()
 
 
 def name_in_engine(X: Any, scores: Sequence[str], grid: np.ndarray, segments: np.ndarray, column: str) -> Any:
