@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.peers import duckdb_summary, lifetimes_clv, lifetimes_summary, numpy_offers, polars_summary
+from benchmarks.peers import (
+    duckdb_summary,
+    lifetimes_clv,
+    lifetimes_summary,
+    numpy_offers,
+    polars_summary,
+    validation_passes,
+)
 from custanalytics.clv import BetaGeoModel, ParetoNBDModel
 from custanalytics.datasets import load_cdnow, simulate_transactions
 from custanalytics.offers import NextBestOffer
 from custanalytics.rfm import RFMSummary
+from custanalytics.validation import TransactionValidator
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,18 @@ def offers_agree(mine: np.ndarray, theirs: np.ndarray, peer: str) -> None:
     assert np.mean(mine == theirs) > 0.9999, peer
 
 
+def our_validation(log: pd.DataFrame) -> dict[str, int]:
+    validator = TransactionValidator().fit(log)
+    validator.transform(log)
+    report = validator.report_
+    return {"duplicate": report.counts["duplicate"], "quarantined": report.rows_quarantined}
+
+
+def validations_agree(mine: dict[str, int], theirs: dict[str, int], peer: str) -> None:
+    for name, count in theirs.items():
+        assert mine[name] == count, f"{peer}: {name}"
+
+
 PARAMETERS = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
 DISCOUNT = 0.1
 
@@ -191,5 +211,20 @@ CASES = [
         small=10_000,
         sizes=(10_000, 50_000),
         floors={"numpy": 2},
+    ),
+    Case(
+        name="validation",
+        title="all rules of a transaction log, rows",
+        make=random_log,
+        ours=our_validation,
+        peers={
+            "five copies of the columns": validation_passes.five_copies,
+            "polars, fused": validation_passes.fused,
+            "pandas, duplicates alone": validation_passes.pandas_duplicated,
+        },
+        agree=validations_agree,
+        small=1_000_000,
+        sizes=(1_000_000, 10_000_000),
+        floors={"polars, fused": 1.5, "pandas, duplicates alone": 2},
     ),
 ]
