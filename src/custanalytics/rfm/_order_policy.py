@@ -83,12 +83,13 @@ class OrderPolicy(BaseEstimator):
     ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-01-08", "2024-01-15", "2024-03-15"]),
     ...     "amount": [100.0, 50.0, 60.0, -50.0],
     ... })
-    >>> row = RFMSummary(time_unit="D").fit_transform(log).iloc[0]
-    >>> row[["frequency", "monetary_value", "n_orders", "total_value"]].tolist()
-    [1, 60.0, 2, 160.0]
-    >>> strict = RFMSummary(time_unit="D", policy=OrderPolicy(within=30)).fit(log)
-    >>> strict.transform(log).iloc[0][["frequency", "monetary_value", "n_orders", "total_value"]].tolist()
-    [2, 55.0, 3, 160.0]
+    >>> columns = ["frequency", "monetary_value", "n_orders", "total_value"]
+    >>> RFMSummary().fit_transform(log)[columns]
+       frequency  monetary_value  n_orders  total_value
+    0          1            60.0         2        160.0
+    >>> RFMSummary(policy=OrderPolicy(within=30)).fit_transform(log)[columns]
+       frequency  monetary_value  n_orders  total_value
+    0          2            55.0         3        160.0
     """
 
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
