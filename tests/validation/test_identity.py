@@ -367,6 +367,8 @@ def test_probabilities_need_something_to_learn_from(monkeypatch: pytest.MonkeyPa
     apart = {"customer_id": [1, 2], "name": ["Ann Lee", "Bob Ng"], "postcode": ["1", "2"]}
     with pytest.raises(InvalidDataError, match="No two customers agree in any of the columns"):
         ProbabilisticResolver().fit(apart)
+    with pytest.raises(InvalidDataError, match="compares at least two columns, but only 1 of 2 are filled in any row"):
+        ProbabilisticResolver().fit({"customer_id": [1, 2], "name": [None, "n/a"], "postcode": ["1", "1"]})
     with pytest.raises(ValueError, match="compares at least two columns; got"):
         ProbabilisticResolver(compare=["name"]).fit(apart)
     with pytest.raises(ValueError, match="The 'threshold' parameter of ProbabilisticResolver must be a float"):

@@ -202,8 +202,8 @@ class ProbabilisticResolver(Merging, BaseEstimator):
         table: dict[str, list[Any]] = {_ROW: list(range(len(frame)))}
         for name in names:
             codes, words = normal_column(frame, name, self.country, aliases=False)
-            table[name] = np.array([*words, None], object)[codes].tolist()
-        found = self._link(splink, table, names)
+            table[_plain(name, names)] = np.array([*words, None], object)[codes].tolist()
+        found = self._link(splink, table, [_plain(name, names) for name in names])
         left, right = (ids[np.asarray(found[f"{_ROW}_{side}"], np.int64)] for side in "lr")
         probability = np.asarray(found["match_probability"], np.float64)
         apart = left != right
@@ -236,10 +236,15 @@ class ProbabilisticResolver(Merging, BaseEstimator):
         filled = [name for name in names if any(value is not None for value in table[name])]
         blocks = {name: splink.block_on(name) for name in filled}
         agreeing = [name for name in filled if _repeats(table[name])]
-        if len(filled) < 2 or not agreeing:
+        if len(filled) < 2:
             raise InvalidDataError(
-                "No two customers agree in any of the columns "
-                f"{names}: there is nothing to learn from. Are the columns filled, and named with columns={{...}}?"
+                f"ProbabilisticResolver compares at least two columns, but only {len(filled)} of {len(names)} are "
+                "filled in any row. Are they named with columns={...}?"
+            )
+        if not agreeing:
+            raise InvalidDataError(
+                f"No two customers agree in any of the columns {names}: there is nothing to learn from. Are they named "
+                "with columns={...}?"
             )
         certain = [columns for columns in _SURE if set(columns) <= set(filled)]
         sure = [splink.block_on(*each) for each in certain if _repeats(list(zip(*map(table.get, each), strict=True)))]
@@ -267,6 +272,11 @@ class ProbabilisticResolver(Merging, BaseEstimator):
             ) from error
         finally:
             api.duckdb_con.close()
+
+
+def _plain(name: str, names: list[str]) -> str:
+    """A name that needs no quoting in SQL."""
+    return name if name in CUSTOMER_COLUMNS else f"column_{names.index(name)}"
 
 
 def _comparison(library: ModuleType, name: str) -> Any:
