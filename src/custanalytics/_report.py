@@ -90,7 +90,7 @@ def sections(c360: Any, table: nw.DataFrame[Any]) -> Iterator[tuple[str, list[st
     worth = "total_value" in have and bool(column(table, "total_value").sum() > 0)
     if {"segment", "total_value"} <= have:
         drawn = SegmentDisplay.from_table(table.to_native(), value="total_value" if worth else None)
-        yield "Segments", [picture(drawn), html_table(segment_rows(table))]
+        yield "Segments", [picture(drawn), html_table(segment_rows(table)), *out_of_reach(c360)]
     if {"r_score", "f_score"} <= have:
         yield "Recency and frequency", [picture(RFMDisplay.from_table(table.to_native()))]
     if hasattr(c360, "tiers_"):
@@ -175,6 +175,14 @@ def segment_rows(table: nw.DataFrame[Any]) -> dict[str, list[Any]]:
             means = np.bincount(codes, weights=column(table, name)) / n
             rows[title] = [money(x) if name == "lifetime_value" else percent(x) for x in means[order]]
     return rows
+
+
+def out_of_reach(c360: Any) -> Iterator[str]:
+    """Segments that nobody can be in, since values are tied."""
+    reasons = getattr(getattr(c360, "segmenter_", None), "unreachable_", {})
+    if reasons:
+        words = "; ".join(f"{segment} ({reason})" for segment, reason in reasons.items())
+        yield f'<p class="note">Out of reach, since values are tied: {escape(words)}.</p>'
 
 
 def churn_text(c360: Any) -> str:

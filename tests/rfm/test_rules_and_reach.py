@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from custanalytics import Customer360
 from custanalytics.datasets import load_cdnow
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError, RuleTableError
 from custanalytics.rfm import RFMScorer, RFMSegmenter, RFMSummary, RuleTable
@@ -183,3 +184,9 @@ def test_few_customers_and_full_grids_say_nothing() -> None:
     assert RFMSegmenter().fit(few).unreachable_ == {}
     full = pd.DataFrame(list(itertools.product(range(1, 6), repeat=3)), columns=SCORES)
     assert RFMSegmenter().fit(full).unreachable_ == {}
+
+
+def test_customer360_says_so_in_its_report(tmp_path: Path) -> None:
+    c360 = Customer360(churn=None, clusterer=None, value=None, offers=None).fit(load_cdnow())
+    page = c360.report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Out of reach, since values are tied: Promising (f_score 1 always goes with m_score 1" in page
