@@ -1,8 +1,29 @@
 """Buy-till-you-die models, spend models, lifetime value."""
 
+from custanalytics.clv._beta_discrete_weibull import BetaDiscreteWeibullModel
 from custanalytics.clv._beta_geo import BetaGeoModel
+from custanalytics.clv._beta_geo_beta_binom import BetaGeoBetaBinomModel
+from custanalytics.clv._beta_geo_cnbd import BetaGeoCNBDModel
 from custanalytics.clv._gamma_gamma import GammaGammaModel
+from custanalytics.clv._inference import likelihood_ratio_test
 from custanalytics.clv._lifetime_value import LifetimeValue
+from custanalytics.clv._modified_beta_geo import ModifiedBetaGeoModel
+from custanalytics.clv._modified_beta_geo_cnbd import ModifiedBetaGeoCNBDModel
+from custanalytics.clv._nbd import NBDModel
 from custanalytics.clv._pareto_nbd import ParetoNBDModel
+from custanalytics.clv._shifted_beta_geo import ShiftedBetaGeoModel
 
-__all__ = ["BetaGeoModel", "GammaGammaModel", "LifetimeValue", "ParetoNBDModel"]
+__all__ = [
+    "BetaDiscreteWeibullModel",
+    "BetaGeoBetaBinomModel",
+    "BetaGeoCNBDModel",
+    "BetaGeoModel",
+    "GammaGammaModel",
+    "LifetimeValue",
+    "ModifiedBetaGeoCNBDModel",
+    "ModifiedBetaGeoModel",
+    "NBDModel",
+    "ParetoNBDModel",
+    "ShiftedBetaGeoModel",
+    "likelihood_ratio_test",
+]

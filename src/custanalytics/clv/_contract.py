@@ -1,0 +1,218 @@
+"""What models of contracts share: reading `recency` and `T` in renewals, and predicting from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from custanalytics import _engines, _frames, _jit
+from custanalytics._columns import DISCOUNTED_PURCHASES, EXPECTED_PURCHASES, P_ALIVE, RECENCY, T
+from custanalytics._engine_checks import Check, absent
+from custanalytics._params import NOT_NEGATIVE, Number, check_value
+from custanalytics.clv import _fit, _kernels_contract
+from custanalytics.clv._base import LikelihoodModel, refuse
+from custanalytics.clv._discounting import FADED
+
+HINT = (
+    f"One row per customer (or per group of them, with sample_weight): {T}, the chances to renew that were seen, and "
+    f"{RECENCY}, how often they did in a row."
+)
+CHECKS = (
+    *(
+        Check(f"have a missing or infinite {name}", "Drop or repair them.", lambda *values, at=at: absent(values[at]))
+        for at, name in enumerate((RECENCY, T))
+    ),
+    Check(f"have a negative {RECENCY}", "It counts renewals, from 0.", lambda recency, age: recency < 0),
+    Check(f"have {RECENCY} > {T}", "Nobody renews more often than they could.", lambda recency, age: recency > age),
+    *(
+        Check(
+            f"have a {name} that is no whole number",
+            "Both count renewals: divide durations by the length of the contract and round.",
+            lambda *values, at=at: values[at] % 1.0 != 0,
+        )
+        for at, name in enumerate((RECENCY, T))
+    ),
+)
+
+
+class ContractModel(LikelihoodModel):
+    """A model of how long customers keep renewing a contract, from `recency` and `T` in renewals."""
+
+    _columns: ClassVar[tuple[str, ...]] = (RECENCY, T)
+    _unit_columns: ClassVar[tuple[str, ...]] = ()
+    _unit_powers: ClassVar[dict[str, int]] = {}
+    _checks: ClassVar[tuple[Check, ...]] = CHECKS
+    _loglik_loop = staticmethod(_kernels_contract.log_likelihood_loop)
+
+    def predict_alive(self, table: Any, *, ahead: float = 0) -> Any:
+        """Probability that each customer is still one after `ahead` more renewals.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `recency` and `T`.
+        ahead : int, default=0
+            How many renewals ahead; 0 asks for now, which is known.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            0 for those who have left, with `recency` < `T`; for a table in an engine (Polars lazy, DuckDB, Dask,
+            Spark, Ibis) the table itself, with the column `p_alive` added.
+        """
+        check_value("ahead", ahead, (Number(0, integer=True),), f"{type(self).__name__}.predict_alive")
+        theta = self._theta()
+        if _engines.is_lazy(table):
+            return self._added(table, P_ALIVE, "_alive_ahead", float(ahead))
+        return self._by_age(table, partial(_kernels_contract.left_loop, float(ahead)), theta)
+
+    def predict_purchases(self, table: Any, horizon: float) -> Any:
+        """Expected number of renewals of each customer among the next `horizon` chances.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `recency` and `T`.
+        horizon : float
+            How many chances to renew to look ahead. Infinity gives the expected remaining lifetime in renewals,
+            itself infinite for `alpha` (times `c`) <= 1.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            0 for those who have left; for a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the table
+            itself, with the column `expected_purchases` added.
+        """
+        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
+        theta = self._theta()
+        if _engines.is_lazy(table):
+            return self._added(table, EXPECTED_PURCHASES, "predict_purchases", float(horizon))
+        loop = partial(_kernels_contract.periods_loop, float(np.floor(horizon)), 0.0)
+        return self._by_age(table, loop, theta)
+
+    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> Any:
+        """Expected renewals among the next `horizon` chances, each discounted to the end of the observation.
+
+        With an infinite horizon this is the discounted expected residual lifetime of a customer who has just renewed.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `recency` and `T`.
+        horizon : float
+            How many chances to renew to look ahead; may be infinite.
+        rate : float
+            Continuous rate of discount per renewal: the i-th chance ahead counts exp(-rate * i). For a rate d per
+            contract period that is log(1 + d).
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            0 for those who have left; for a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the table
+            itself, with the column `discounted_purchases` added.
+        """
+        owner = f"{type(self).__name__}.predict_discounted_purchases"
+        check_value("horizon", horizon, (Number(0),), owner)
+        check_value("rate", rate, (NOT_NEGATIVE,), owner)
+        theta = self._theta()
+        if _engines.is_lazy(table):
+            method = "predict_discounted_purchases"
+            return self._added(table, DISCOUNTED_PURCHASES, method, float(horizon), float(rate))
+        rate = float(rate) if rate > FADED * 1e-280 else 0.0  # a smaller one is none
+        loop = partial(_kernels_contract.periods_loop, float(np.floor(horizon)), rate)
+        return self._by_age(table, loop, theta)
+
+    def survival(self, renewals: ArrayLike) -> Any:
+        """Share of new customers who are still customers after a number of chances to renew.
+
+        Parameters
+        ----------
+        renewals : float or array-like
+            How many chances to renew: 0 or more.
+
+        Returns
+        -------
+        float or ndarray of the shape of `renewals`
+            S(renewals).
+        """
+        theta = self._theta()
+        times = _check_renewals(renewals, 0, f"{type(self).__name__}.survival")
+        result = np.ones(times.size)
+        for at, time in enumerate(times.ravel()):
+            loop = partial(_kernels_contract.left_loop, float(time))
+            _jit.run(loop, 1, np.zeros(1), theta, out=(result[at : at + 1],))
+        return result.reshape(times.shape) if times.ndim else float(result[0])
+
+    def retention(self, renewals: ArrayLike) -> Any:
+        """Share of those who came to a renewal that renew.
+
+        Parameters
+        ----------
+        renewals : int or array-like of int
+            Which chance to renew: 1 is the first.
+
+        Returns
+        -------
+        float or ndarray of the shape of `renewals`
+            S(renewals) / S(renewals - 1).
+        """
+        theta = self._theta()
+        times = _check_renewals(renewals, 1, f"{type(self).__name__}.retention")
+        result = np.empty(times.size)
+        ages = np.ascontiguousarray(times.ravel() - 1.0)
+        _jit.run(partial(_kernels_contract.left_loop, 1.0), times.size, ages, theta, out=(result,))
+        return result.reshape(times.shape) if times.ndim else float(result[0])
+
+    def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
+        """Expected renewals of a new customer among the first `horizon` chances.
+
+        Parameters
+        ----------
+        horizon : float or array-like
+            How many chances to renew; may be infinite.
+
+        Returns
+        -------
+        float or ndarray of the shape of `horizon`
+            The sum of S(1), ..., S(horizon).
+        """
+        self._theta()
+        times = _check_renewals(horizon, 0, f"{type(self).__name__}.expected_purchases_new_customer")
+        new = {RECENCY: [0.0], T: [0.0]}
+        result = np.array([self.predict_purchases(new, time)[0] for time in times.ravel()])
+        return result.reshape(times.shape) if times.ndim else float(result[0])
+
+    def _alive_ahead(self, table: Any, ahead: float) -> np.ndarray:
+        return self._by_age(table, partial(_kernels_contract.left_loop, ahead), self._theta())
+
+    def _by_age(self, table: Any, loop: Callable[..., None], theta: np.ndarray) -> np.ndarray:
+        """What a loop says of the distinct ages, for those who are still customers; 0 for the others."""
+        recency, age = self._read(table)
+        ages, codes = np.unique(age, return_inverse=True)
+        values = np.empty(ages.size)
+        _jit.run(loop, ages.size, ages, theta, out=(values,), size=64)
+        return np.where(recency == age, values[codes], 0.0)
+
+    def _read(self, table: Any) -> tuple[np.ndarray, ...]:
+        frame = _frames.read(table, self._columns, type(self).__name__, HINT)
+        recency, age = (_frames.floats(frame, name) for name in self._columns)
+        for check in self._checks:
+            with np.errstate(invalid="ignore"):
+                refuse(frame, check.broken(recency, age), check.phrase, check.remedy)
+        return recency, age
+
+    def _starts(self, sample: _fit.Sample) -> np.ndarray:
+        starts = [(1.0, 3.0), (0.3, 1.0), (5.0, 20.0), (1.0, 30.0), (3.0, 0.3)]
+        return np.array([(*start, 1.0)[: len(self._names)] for start in starts])
+
+
+def _check_renewals(renewals: ArrayLike, least: float, owner: str) -> np.ndarray:
+    times = np.asarray(renewals, dtype=np.float64)
+    if times.size:
+        for value in (float(times.min()), float(times.max())):
+            check_value("renewals", value, (Number(least),), owner)
+    return times
