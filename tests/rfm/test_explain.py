@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
 from tests.strategies import customer_tables
 
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
@@ -142,6 +143,12 @@ def test_refusals() -> None:
     table, scorer, segmenter = shop()
     with pytest.raises(KeyError, match=r"There is no customer '7' among the 4 of the table .ids: 7, 8, 9"):
         segmenter.explain("7", table, scorer=scorer)
+    with pytest.raises(ValueError, match=r"The 'scorer' parameter of RFMSegmenter.explain must be an instance of RFMSc"):
+        segmenter.explain(7, table, scorer="quantile")
+    with pytest.raises(NotFittedError):
+        segmenter.explain(7, table, scorer=RFMScorer())
+    gaps = table.assign(customer_id=pd.array([7, None, 9, 10], "Int64"))
+    assert segmenter.explain(9, gaps, scorer=scorer).customer == 9
     with pytest.raises(InvalidDataError, match="Customer 7 has 2 rows"):
         segmenter.explain(7, pd.concat([table, table]), scorer=scorer)
     with pytest.raises(MissingColumnError, match=r"RFMSegmenter.explain needs the columns \['customer_id'\]"):

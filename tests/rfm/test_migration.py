@@ -222,6 +222,10 @@ def test_refusals_and_warnings() -> None:
         migration(pd.concat([then, then.iloc[:1]]), now)
     with pytest.raises(InvalidDataError, match=r"1 of 4 rows have no customer_id \(first: 1\)"):
         migration(then.assign(customer_id=["a", None, "b", "c"]), now)
+    with pytest.raises(InvalidDataError, match="1 of 4 rows have no customer_id"):
+        migration(then, now.assign(customer_id=pd.array([1, 2, None, 4], "Int64")))
+    with pytest.raises(MissingColumnError, match=r"migration needs the columns \['tier'\]; found .*\]\.$"):
+        migration(then, now, by="tier")
     with pytest.raises(InvalidDataError, match=r"T grew by -4 .*wrong order"):
         migration(now, then)
     with pytest.raises(InvalidDataError, match=r"time between the tables is unknown.*elapsed="):

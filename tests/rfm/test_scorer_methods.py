@@ -115,7 +115,7 @@ def test_nested_cells_fill_more_evenly() -> None:
 # Cuts of one's own
 
 
-@pytest.mark.parametrize("r_cuts", [[30, 90], [90, 30], np.array([90.0, 30.0])])
+@pytest.mark.parametrize("r_cuts", [[30, 90], [90, 30], np.array([90.0, 30.0]), pd.Series([30, 90], index=[5, 7])])
 def test_cuts_of_ones_own_in_the_unit_of_the_column(r_cuts: Any) -> None:
     table = pd.DataFrame(
         {

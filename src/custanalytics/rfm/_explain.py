@@ -18,13 +18,20 @@ from custanalytics.rfm._targets import Column, targets
 def row_of(frame: nw.DataFrame[Any], customer: Any) -> nw.DataFrame[Any]:
     """The one row of a customer, or a KeyError."""
     ids = frame[CUSTOMER_ID].to_list()
-    rows = [row for row, one in enumerate(ids) if one == customer]
+    rows = [row for row, one in enumerate(ids) if _same(one, customer)]
     if not rows:
         known = ", ".join(map(repr, ids[:3])) if ids else "none"
         raise KeyError(f"There is no customer {customer!r} among the {len(ids):,} of the table (ids: {known}, ...).")
     if len(rows) > 1:
         raise InvalidDataError(f"Customer {customer!r} has {len(rows)} rows in the table. Pass one row per customer.")
     return frame[rows[0] : rows[0] + 1]
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except TypeError:  # a missing value that is neither equal nor unequal to anything
+        return False
 
 
 def explain(

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID, INACTIVITY, TOTAL_VALUE, T
-from custanalytics._params import NONE, TEXT, InstanceOf, Number, check_value, offenders, warn
+from custanalytics._params import NONE, TEXT, InstanceOf, Number, check_columns, check_value, offenders, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._migration_result import Migration, Paths, Side, assemble
 from custanalytics.rfm._scorer import RFMScorer
@@ -144,9 +144,10 @@ def migration(
 
 def _read(table: Any, by: str | None, value: str | None) -> nw.DataFrame[Any]:
     needed = [CUSTOMER_ID, *([] if by is None else [by]), *([] if value is None else [value])]
-    frame = _frames.read(table, needed, OWNER, "Pass value=None to count customers alone.")
-    ids = frame[CUSTOMER_ID].to_list()
-    missing = np.array([one is None or one != one for one in ids], bool)
+    frame = _frames.read(table, [CUSTOMER_ID], OWNER)
+    hint = "Pass value=None to count customers alone." if value is not None and value not in frame.columns else ""
+    check_columns(frame.columns, needed, OWNER, hint)
+    ids, missing = frame[CUSTOMER_ID].to_list(), _missing(frame[CUSTOMER_ID])
     if missing.any():
         raise InvalidDataError(
             offenders(missing, range(len(ids)), "have no customer_id", "rows") + ". Drop them first."
@@ -157,6 +158,12 @@ def _read(table: Any, by: str | None, value: str | None) -> nw.DataFrame[Any]:
         if bad.any():
             raise InvalidDataError(offenders(bad, ids, f"have no finite {value}") + ". Drop them, or pass value=None.")
     return frame
+
+
+def _missing(series: nw.Series[Any]) -> np.ndarray:
+    """Which values are missing or NaN."""
+    not_numbers = np.array([isinstance(one, float) and one != one for one in series.to_list()], bool)
+    return np.asarray(series.is_null().to_numpy(), bool) | not_numbers
 
 
 def _positions(then: nw.DataFrame[Any], now: nw.DataFrame[Any]) -> np.ndarray:
@@ -207,7 +214,8 @@ def _elapsed(then: nw.DataFrame[Any], now: nw.DataFrame[Any], at: np.ndarray) ->
 def _by_column(then: nw.DataFrame[Any], now: nw.DataFrame[Any], by: str) -> Paths:
     """Segments as the column has them, in order of their names."""
     names = [
-        ["(none)" if one is None or one != one else str(one) for one in side[by].to_list()] for side in (then, now)
+        ["(none)" if gap else str(one) for one, gap in zip(side[by].to_list(), _missing(side[by]), strict=True)]
+        for side in (then, now)
     ]
     segments = tuple(sorted({*names[0], *names[1]}))
     place = {name: at for at, name in enumerate(segments)}

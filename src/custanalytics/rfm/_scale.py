@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
@@ -93,7 +93,7 @@ def _marks(name: str, given: Any) -> tuple[Fraction, ...]:
 
 
 def _list(given: Any) -> list[Any]:
-    return list(given) if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) else []
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str | Mapping) else []
 
 
 def _is_number(value: Any) -> bool:

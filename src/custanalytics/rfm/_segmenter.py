@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
-from custanalytics._params import NONE, InstanceOf, OneOf, Rule, check_params, warn
+from custanalytics._params import NONE, InstanceOf, OneOf, Rule, check_params, check_value, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._explain import SegmentExplanation, explain, row_of
 from custanalytics.rfm._lazy_segments import count_cells, name_in_engine
@@ -245,6 +245,9 @@ default="eleven-segments"
         Without a purchase: in 18 to 'sleeping'.
         """
         check_is_fitted(self)
+        check_value("scorer", scorer, (InstanceOf((RFMScorer,)), NONE), "RFMSegmenter.explain")
+        if scorer is not None:
+            check_is_fitted(scorer)
         frame = _frames.read(table, [CUSTOMER_ID], "RFMSegmenter.explain")
         row = row_of(frame, customer)
         if scorer is None:
