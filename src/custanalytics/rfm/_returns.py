@@ -15,6 +15,7 @@ from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm import _kernels_returns as k
 from custanalytics.rfm._order_policy import OrderPolicy
 from custanalytics.rfm._pieces import Rows
+from custanalytics.rfm._rows import numbered
 
 FATES = (
     "purchase",
@@ -167,22 +168,10 @@ def _details(frame: nw.DataFrame[Any], at: np.ndarray) -> tuple[np.ndarray | Non
     """Numbers of the products (-1 for none) and the quantities of some rows; None where there is no such column."""
     products = quantities = None
     if PRODUCT_ID in frame.columns:
-        products = _numbered(_frames.take(frame[PRODUCT_ID], at))
+        products = numbered(_frames.take(frame[PRODUCT_ID], at))
     if QUANTITY in frame.columns:
         quantities = _frames.floats(frame, QUANTITY)[at]
     return products, quantities
-
-
-def _numbered(series: nw.Series[Any]) -> np.ndarray:
-    """Codes in ascending order of value; of values of several types, in the order of type and text."""
-    try:
-        return _frames.codes(series.to_frame(), series.name)[0]
-    except InvalidDataError:
-        codes, uniques = _frames.distinct(series)
-        texts = [f"{type(value).__name__} {value}" for value in uniques.to_list()]
-        rank = np.full(len(texts) + 1, -1, np.int64)
-        rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-        return rank[codes]
 
 
 def _cancelled(

@@ -48,8 +48,20 @@ def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
     series = frame[ORDER_ID]
     if series.dtype.is_integer() and series.null_count() == 0:
         return _frames.integers(series)
-    orders, _ = _frames.codes(frame, ORDER_ID)
+    orders = numbered(series)
     return np.where(orders < 0, -1 - np.arange(orders.size), orders)  # no order id: an order of its own
+
+
+def numbered(series: nw.Series[Any]) -> np.ndarray:
+    """Codes in ascending order of value, missing as -1; values of several types go by type and text."""
+    try:
+        return _frames.codes(series.to_frame(), series.name)[0]
+    except InvalidDataError:
+        codes, uniques = _frames.distinct(series)
+        texts = [f"{type(value).__name__} {value}" for value in uniques.to_list()]
+        rank = np.full(len(texts) + 1, -1, np.int64)
+        rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+        return rank[codes]
 
 
 def table_ids(frame: nw.DataFrame[Any], ids: np.ndarray, distinct: nw.Series[Any] | None) -> nw.Series[Any]:
