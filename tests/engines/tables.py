@@ -9,7 +9,7 @@ WEEKS = 39
 
 
 def customers(n: int, seed: int = 0) -> pd.DataFrame:
-    """A customer table, in weeks, of Pareto/NBD purchases and Gamma-Gamma spend over 39 weeks, 12 of them of joining."""
+    """A customer table, in weeks, of purchases and spend over 39 weeks, 12 of them of joining."""
     rng = np.random.default_rng(seed)
     joined = rng.uniform(0.0, 12.0, n)
     left = np.minimum(joined + rng.exponential(1.0, n) * 11.67 / rng.gamma(0.606, 1.0, n), WEEKS)
