@@ -43,6 +43,24 @@ def test_texts_are_put_in_the_order_of_their_code_points(values: list[str], star
     assert (hashes == np.concatenate([hashes[: len(unique)], hashes[: len(unique)][::-1]])).all()
 
 
+@given(values=st.lists(WORDS.map(lambda word: word[:6]), min_size=1, max_size=60), start=st.sampled_from(["", "née-"]))
+def test_short_texts_are_packed_in_their_order_or_not_at_all(values: list[str], start: str) -> None:
+    unique = sorted({start + value for value in values})
+    packed = text_of(unique).packed()
+    sizes = {len(value.encode()) for value in unique}
+    if packed is None:
+        assert max(sizes) - len(start.encode()) > 7
+    else:
+        assert (packed[1:] > packed[:-1]).all()
+        assert text_of(unique[::-1]).packed().tolist() == packed[::-1].tolist()
+
+
+def test_eight_bytes_are_packed_where_all_are_as_long() -> None:
+    assert text_of(["id-aaaaaaa1", "id-baaaaaa1"]).packed() is not None
+    assert text_of(["id-aaaaaaa1", "id-baaaaaa", "id-baaaaaa\0"]).packed() is None
+    assert text_of(["a" * 9, "b" * 9]).packed() is None
+
+
 @given(ids=st.lists(WORDS, min_size=1, max_size=60))
 def test_hashed_and_numbered_texts_give_one_table(ids: list[str]) -> None:
     log = log_of(ids)
@@ -83,7 +101,7 @@ def test_every_kind_of_text_is_read(kind: str) -> None:
 
 def test_customers_with_one_hash_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
-    log = log_of([f"c{number}" for number in rng.integers(0, 300, 4000)])
+    log = log_of([f"{number}-customer" for number in rng.integers(0, 300, 4000)])
     log.loc[::7, "amount"] = -1.0
     expected = RFMSummary().fit_transform(log)
     asked: list[int] = []

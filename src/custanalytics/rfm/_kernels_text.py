@@ -55,3 +55,34 @@ def words_at(start, stop, skip, rows, edges, letters, words):
     for at in range(start, stop):
         row = rows[at]
         words[at] = word_at(min(edges[row] + skip, edges[row + 1]), edges[row + 1], letters)
+
+
+@kernel
+def survey(start, stop, edges, letters):
+    """How many bytes rows have in common with row 0 at their start, and the fewest and the most bytes of a row."""
+    first = edges[0]
+    shared = shortest = edges[1] - first
+    longest = 0
+    for row in range(start, stop):
+        begin = edges[row]
+        size = edges[row + 1] - begin
+        shortest, longest = min(shortest, size), max(longest, size)
+        shared = min(shared, size)
+        at = 0
+        while at < shared and letters[begin + at] == letters[first + at]:
+            at += 1
+        shared = at
+    return shared, shortest, longest
+
+
+@kernel
+def pack_rows(start, stop, skip, sized, edges, letters, packed):
+    """The bytes behind the first `skip` of each row as a number, in the same order as the rows.
+
+    They are eight at most; where rows are of several sizes (`sized`) seven, and the size comes last.
+    """
+    for row in range(start, stop):
+        word = word_at(edges[row] + skip, edges[row + 1], letters)
+        if sized:
+            word |= np.uint64(edges[row + 1] - edges[row] - skip)
+        packed[row] = np.int64(word ^ np.uint64(1 << 63))

@@ -36,6 +36,7 @@ class Rows:
     values: np.ndarray
     orders: np.ndarray
     coded: bool  # ids are codes, and -1 is a missing id
+    numbered: bool = False  # the number of one of their rows stands for a customer in the table
     text: Text = field(default_factory=Text)
 
 
@@ -64,7 +65,7 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     """Sum up the events up to the end of a period.
 
     Returns the ids of customers with a purchase in ascending order, the columns of the table, and the ids of
-    customers with nothing but returns. Where the rows have a text, the number of one of their rows stands for
+    customers with nothing but returns. Where the rows are numbered, the number of one of their rows stands for
     each customer, in the order of the texts.
     """
     split = _split(rows)
@@ -78,14 +79,15 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
         bounds, dealt, dealt.view(np.float64), rows.text.edges, rows.text.letters, size=PIECES_A_SLICE,
     )  # fmt: skip
     del dealt
-    name = SAMPLE if rows.text.edges.size else NAME
+    name = SAMPLE if rows.numbered else NAME
     if split.shift == HASHED:
         counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
         parts = [(counts, sums)]
-        if name == SAMPLE and np.unique(counts[:, NAME]).size < len(counts):
+        hashed = rows.text.edges.size > 0
+        if hashed and np.unique(counts[:, NAME]).size < len(counts):
             raise SharedHashError
-        names = np.ascontiguousarray(counts[:, name])
-        orders = [rows.text.in_order(names) if name == SAMPLE else np.argsort(names.view(rows.ids.dtype))]
+        names = np.ascontiguousarray(counts[:, SAMPLE if hashed else NAME])
+        orders = [rows.text.in_order(names) if hashed else np.argsort(names.view(rows.ids.dtype))]
     else:
         orders = [np.empty(0, np.int64)] * len(parts)
     return _table(parts, orders, name, clock, last_period)
@@ -125,10 +127,9 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
     places = np.concatenate(([0], np.cumsum(counts.T)))
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
-    numbered = bool(rows.text.edges.size)
-    dealt = np.empty((int(bounds[-1]), 3 + bool(rows.orders.size) + numbered), np.int64)
+    dealt = np.empty((int(bounds[-1]), 3 + bool(rows.orders.size) + rows.numbered), np.int64)
     out = (places, dealt, dealt.view(np.float64))
-    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, rows.orders, numbered, out=out, size=ROWS_A_SLICE)
+    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, rows.orders, rows.numbered, out=out, size=ROWS_A_SLICE)
     first, last = int(reach[:, 0].min()), int(reach[:, 1].max())
     return dealt, bounds, (first, max(first, last))
 

@@ -20,7 +20,8 @@ BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets suc
 def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, nw.Series[Any] | None]:
     """The arrays of a log, and the distinct ids where they had to be numbered.
 
-    Where ids of text may be `hashed`, they are not numbered: the number of a row stands for its id.
+    Where ids of text may be `hashed`, they are not numbered: short ones are packed into integers, others hashed, and
+    the number of a row stands for its id.
     """
     series = frame[CUSTOMER_ID]
     distinct = None
@@ -29,7 +30,9 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, nw.S
         ids = _frames.integers(series)
         ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
     elif text is not None:
-        ids, distinct = text.hashes(), series
+        packed, distinct = text.packed(), series
+        ids = text.hashes() if packed is None else packed
+        text = text if packed is None else Text()
     else:
         ids, distinct = _frames.codes(frame)
     values = _frames.floats(frame, AMOUNT)
@@ -39,7 +42,7 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, nw.S
     elif values.size and not values.all():
         values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
     coded = distinct is not None and text is None
-    return Rows(ids, _frames.times(frame), values, _orders(frame), coded, text or Text()), distinct
+    return Rows(ids, _frames.times(frame), values, _orders(frame), coded, text is not None, text or Text()), distinct
 
 
 def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:

@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.rfm._kernels_text import common_start, hash_rows, words_at
+from custanalytics.rfm._kernels_text import common_start, hash_rows, pack_rows, survey, words_at
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,19 @@ class Text:
 
     edges: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def packed(self) -> np.ndarray | None:
+        """Each row as an integer, in the same order; None where what tells rows apart is longer than eight bytes."""
+        n = self.edges.size - 1
+        found = _jit.run(survey, n, self.edges, self.letters)
+        shared, shortest = (min(each[at] for each in found) for at in range(2))
+        longest = max(each[2] for each in found)
+        sized = bool(shortest < longest)
+        if longest - shared > 8 - sized:
+            return None
+        numbers = np.empty(n, np.int64)
+        _jit.run(pack_rows, n, int(shared), sized, self.edges, self.letters, out=(numbers,))
+        return numbers
 
     def hashes(self) -> np.ndarray:
         """A hash of each row, int64 of shape (n_rows,): rows of the same text have the same."""
