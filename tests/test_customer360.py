@@ -244,7 +244,7 @@ def test_a_step_that_is_off_has_no_parameters_to_set() -> None:
 
 def test_the_report_draws_no_shares_of_nothing(log: pd.DataFrame, tmp_path: Path) -> None:
     returned = pd.concat([log, log.assign(amount=-2 * log["amount"])], ignore_index=True)
-    c360 = quick(value=None).fit(returned)
+    c360 = quick(value=None, summary=RFMSummary(policy=None)).fit(returned)
     assert c360.table_["total_value"].sum() < 0
     page = c360.report(tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<h2>Segments</h2>" in page

@@ -503,6 +503,12 @@ def test_products_of_several_types_are_told_apart() -> None:
     assert partners_of(log) == [2, -1, 0, -1]
 
 
+def test_order_ids_of_several_types_as_a_spreadsheet_gives_them() -> None:
+    log = log_of((0, 50), (1, 50), (2, -50)).assign(order_id=pd.Series([536365, 536366, "C536365"], dtype=object))
+    assert partners_of(log) == [2, -1, 0]
+    assert row_of(log) == [0, 0.0, 0.0, 1, 50.0]
+
+
 # Merged rows
 
 
