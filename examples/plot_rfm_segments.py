@@ -53,9 +53,9 @@ RFMDisplay.from_table(segmented, value="total_value", kind="treemap")
 # -----------------
 #
 # The rule that fits, the cuts on both sides of each value, and for every other segment the smallest change that
-# leads to it. Inactivity is in weeks, money in dollars.
+# leads to it. Durations are in weeks, money in dollars.
 
-print(segmenter.explain(2, table, scorer=scorer))
+print(segmenter.explain(2, table, scorer=scorer, time_unit="W"))
 
 # %%
 # Rules of your own

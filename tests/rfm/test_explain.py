@@ -131,6 +131,10 @@ def test_words_and_plain_data(to_frame: Any) -> None:
     }  # fmt: skip
     assert content["silence"] == [{"after": 18.0, "segment": "sleeping"}]
     assert explained._repr_html_().startswith("<pre>Customer 7")
+    by_week = segmenter.explain(7, table, scorer=scorer, time_unit="W")
+    assert "Without a purchase: in 18 weeks to 'sleeping'." in str(by_week)
+    with pytest.raises(ValueError, match=r"The 'time_unit' parameter of RFMSegmenter.explain must be a str among"):
+        segmenter.explain(7, table, scorer=scorer, time_unit="weeks")
     sleeper = segmenter.explain(10, table, scorer=scorer)
     assert "inactivity from 30 to less than 20 (by a purchase)" in str(sleeper)
     assert sleeper.silence == ()
@@ -143,7 +147,7 @@ def test_refusals() -> None:
     table, scorer, segmenter = shop()
     with pytest.raises(KeyError, match=r"There is no customer '7' among the 4 of the table .ids: 7, 8, 9"):
         segmenter.explain("7", table, scorer=scorer)
-    with pytest.raises(ValueError, match=r"The 'scorer' parameter of RFMSegmenter.explain must be an instance of RFMSc"):
+    with pytest.raises(ValueError, match=r"The 'scorer' parameter of RFMSegmenter.explain must be an instance of"):
         segmenter.explain(7, table, scorer="quantile")
     with pytest.raises(NotFittedError):
         segmenter.explain(7, table, scorer=RFMScorer())

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
+from custanalytics._columns import UNIT_NAMES
+
 
 @dataclass(frozen=True)
 class Change:
@@ -66,6 +68,8 @@ class SegmentExplanation:
     silence : tuple of (float, str)
         How long from now without a purchase, in the time unit of the table, until the customer comes to which
         segment, one after the other.
+    time_unit : str or None
+        Unit of the durations, where it was given.
 
     See Also
     --------
@@ -103,6 +107,7 @@ class SegmentExplanation:
     reasons: dict[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     silence: tuple[tuple[float, str], ...] = ()
+    time_unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain lists, dicts, numbers and text.
@@ -125,7 +130,8 @@ class SegmentExplanation:
             lines.append("The smallest change that leads to each other segment:")
             lines += [f"  {move.segment:<{width}}  {_steps(move.steps)}  {self._words(move)}" for move in self.moves]
         if self.silence:
-            path = ", ".join(f"in {number(after)} to {segment!r}" for after, segment in self.silence)
+            unit = "" if self.time_unit is None else f" {UNIT_NAMES[self.time_unit]}"
+            path = ", ".join(f"in {number(after)}{unit} to {segment!r}" for after, segment in self.silence)
             lines.append(f"Without a purchase: {path}.")
         return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
-from custanalytics._params import NONE, InstanceOf, OneOf, Rule, check_params, check_value, warn
+from custanalytics._params import NONE, UNITS, InstanceOf, OneOf, Rule, check_params, check_value, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._explain import SegmentExplanation, explain, row_of
 from custanalytics.rfm._lazy_segments import count_cells, name_in_engine
@@ -196,7 +197,9 @@ default="eleven-segments"
         replaced = len(given) < self.n_features_in_
         return np.asarray(self.feature_names_in_ if replaced else [*given, SEGMENT], dtype=object)
 
-    def explain(self, customer: Any, table: Any, *, scorer: RFMScorer | None = None) -> SegmentExplanation:
+    def explain(
+        self, customer: Any, table: Any, *, scorer: RFMScorer | None = None, time_unit: str | None = None
+    ) -> SegmentExplanation:
         """Why a customer is in a segment, and the smallest changes that lead to the others.
 
         Parameters
@@ -208,6 +211,8 @@ default="eleven-segments"
         scorer : RFMScorer or None, default=None
             The fitted scorer that made the scores: changes are then in the units of the data. None explains by
             scores alone.
+        time_unit : {"h", "D", "W", "M", "Y"} or None, default=None
+            Unit of the durations in the table, for the words of the explanation. Nothing is converted.
 
         Returns
         -------
@@ -245,6 +250,7 @@ default="eleven-segments"
         Without a purchase: in 18 to 'sleeping'.
         """
         check_is_fitted(self)
+        check_value("time_unit", time_unit, (UNITS, NONE), "RFMSegmenter.explain")
         check_value("scorer", scorer, (InstanceOf((RFMScorer,)), NONE), "RFMSegmenter.explain")
         if scorer is not None:
             check_is_fitted(scorer)
@@ -253,8 +259,8 @@ default="eleven-segments"
         if scorer is None:
             row = self._read(row.to_native())
             cell = [int(self._cells(row, column)[0]) + 1 for column in self.scores_]
-            return explain(customer, self, cell)
-        return explain(customer, self, None, scorer, row)
+            return replace(explain(customer, self, cell), time_unit=time_unit)
+        return replace(explain(customer, self, None, scorer, row), time_unit=time_unit)
 
     def _table(self) -> RuleTable:
         if isinstance(self.rules, str):
