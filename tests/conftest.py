@@ -30,6 +30,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run the tests of one service in one process, where it is started once; any other wherever there is room."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByService(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            parameters = nodeid.partition("[")[2]
+            return next((name for name in ("pyspark", "postgresql") if name in parameters), nodeid)
+
+    return ByService(config, log)
+
+
 FRAMES: dict[str, Callable[[pd.DataFrame], Any]] = {
     "pandas": lambda frame: frame,
     "polars": pl.from_pandas,
@@ -50,7 +63,7 @@ def engines() -> Iterator[Engines]:
         yield Engines(stack)
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in STARTERS])
+@pytest.fixture(params=STARTERS)
 def engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
-    """Each kind of table that a log or a customer table may be in. The tests of one run in one process."""
+    """Each kind of table that a log or a customer table may be in."""
     return engines[request.param]
