@@ -160,10 +160,21 @@ def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarr
     Returns the codes, int64 of shape (n_rows,), and the distinct values in that order.
     """
     series = frame[column]
+    check_ids(series)
     if series.dtype.is_integer() and series.null_count() == 0:
         numbers, uniques = integer_codes(integers(series))
         return numbers, like(frame, column, uniques).cast(series.dtype)
-    return _in_order(*distinct(series))
+    try:
+        return _in_order(*distinct(series))
+    except TypeError as error:
+        raise InvalidDataError(f"The ids in {column!r} are no ids: {error}. Make them integers or text.") from error
+
+
+def check_ids(series: nw.Series[Any]) -> None:
+    """Raise an InvalidDataError where a column is of a type that no id can be."""
+    opaque = series.implementation.is_polars() and series.dtype == nw.Object
+    if opaque or series.dtype.is_nested() or series.dtype in (nw.Int128, nw.UInt128):
+        raise InvalidDataError(f"The ids in {series.name!r} are {series.dtype}. Make them 64-bit integers or text.")
 
 
 def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custanalytics import _frames
+from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm import RFMSummary, _text
 from custanalytics.rfm._text import Text, read_text
 
@@ -126,3 +127,24 @@ def test_without_pyarrow_texts_are_numbered(monkeypatch: pytest.MonkeyPatch) -> 
     assert read_text(_frames.read(log)["customer_id"]) is None
     assert RFMSummary().fit_transform(log).equals(expected)
     assert "pyarrow" in sys.modules
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pl.Series([1, 2], dtype=pl.Int128), pl.Series(["a", "b"], dtype=pl.Object), pl.Series([[1], [2]]),
+        pa.array([[1], [2]]), pa.array([{"a": 1}, {"a": 2}]), pd.Series([[1], [2]]), pd.Series([{}, {}]),
+    ],
+    ids=lambda ids: f"{type(ids).__module__} {getattr(ids, 'dtype', '')}",
+)  # fmt: skip
+def test_what_is_no_id_is_refused_in_words(ids: Any) -> None:
+    log = log_of(["a", "b"])
+    frame: Any
+    if isinstance(ids, pl.Series):
+        frame = pl.from_pandas(log).with_columns(ids.alias("customer_id"))
+    elif isinstance(ids, pd.Series):
+        frame = log.assign(customer_id=ids)
+    else:
+        frame = pa.Table.from_pandas(log, preserve_index=False).set_column(0, "customer_id", ids)
+    with pytest.raises(InvalidDataError, match=r"The ids in 'customer_id' .*(integers|text)"):
+        RFMSummary().fit_transform(frame)

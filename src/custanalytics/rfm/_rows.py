@@ -24,6 +24,7 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, nw.S
     the number of a row stands for its id.
     """
     series = frame[CUSTOMER_ID]
+    _frames.check_ids(series)
     distinct = None
     text = read_text(series) if hashed else None
     if series.dtype.is_integer() and series.null_count() == 0:
