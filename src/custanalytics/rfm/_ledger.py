@@ -193,9 +193,12 @@ def totals(rows: Rows, outcome: Outcome, end: int, table: dict[str, np.ndarray])
     n = rows.ids.size
     fates: dict[str, dict[str, float]] = {fate: dict.fromkeys(("rows", *MONEY), 0.0) for fate in FATES}
     if outcome.settled is not None:
-        money = money_of(rows.values[outcome.at], outcome.settled)
+        found = outcome.settled
+        at = np.flatnonzero((found.fates != k.PURCHASE) | (found.partners >= 0))  # the rest counts in full
+        touched = Settled(found.values[at], found.fates[at], found.partners[at], found.left[at])
+        money = money_of(rows.values[outcome.at[at]], touched)
         for code, fate in enumerate(FATES):
-            mine = outcome.settled.fates == code
+            mine = touched.fates == code
             fates[fate] = {name: exact_sum(each[mine]) for name, each in money.items()}
             fates[fate]["rows"] = int(mine.sum())
     if outcome.n_after:
