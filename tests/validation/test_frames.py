@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -17,6 +18,7 @@ from tests.reference.validation import judge
 
 from custanalytics.exceptions import DataQualityWarning
 from custanalytics.validation import TransactionValidator
+from custanalytics.validation._quarantine import without
 
 AS_OF = "2024-12-31"
 LIMITS = {"as_of": datetime(2024, 12, 31, 23, 59, 59, 999999), "earliest": datetime(1970, 1, 2)}
@@ -311,3 +313,20 @@ def test_any_mess_ends_in_clean_rows_and_reasons(rows: list[tuple[Any, ...]], se
     other = TransactionValidator(as_of=AS_OF).fit(shuffled)
     other.transform(shuffled)
     assert other.report_ == validator.report_
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [0], [0, 1, 599], [5, 6, 300], list(range(300)), list(range(256)), list(range(600))]
+)
+def test_taking_rows_out_leaves_the_others_as_they_were(
+    rows: list[int], to_frame: Callable[[pd.DataFrame], Any]
+) -> None:
+    log = pd.DataFrame({"a": range(600), "b": pd.Categorical(["x", "y", None] * 200), "c": ["é", None] * 300})
+    log["d"] = pd.date_range("2024-01-01", periods=600)
+    log.index = pd.Index(range(600, 0, -1), name="i")
+    given = to_frame(log)
+    kept = [row for row in range(600) if row not in rows]
+    found = without(nw.from_native(given, eager_only=True), np.array(rows, np.int64)).to_native()
+    assert rows_of(found) == [row for row in rows_of(given) if row["a"] in kept]
+    if isinstance(given, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, log.iloc[kept])

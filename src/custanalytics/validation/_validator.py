@@ -28,7 +28,7 @@ from custanalytics._params import (
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.validation._history import history
 from custanalytics.validation._policy import PLACEHOLDER_IDS, policy_of, standard_names
-from custanalytics.validation._quarantine import broken, complaint, count, judge_copies, set_aside, tally
+from custanalytics.validation._quarantine import broken, complaint, count, judge_copies, set_aside, tally, without
 from custanalytics.validation._repairs import changed_columns, log_of, restored, undo_of
 from custanalytics.validation._rules import RULES, ValidationRule
 from custanalytics.validation._screening import IS_RETURN, screen_log
@@ -266,12 +266,8 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         found = tally(screened, keep_copies, mend and not keep_copies)
         wrong, dropped = found.wrong, found.dropped
         clean = _frames.extend(screened.frame, {IS_RETURN: screened.returns})
-        kept = None
-        if wrong.size or dropped.size:
-            sound = np.ones(len(clean), bool)
-            sound[wrong] = sound[dropped] = False
-            kept = np.flatnonzero(sound)
-            clean = clean[kept]
+        gone = np.union1d(wrong, dropped) if dropped.size else wrong
+        clean = without(clean, gone)
         more = {
             "history": history(screened.times, screened.span, found.rows, found.masks),
             "kind": _frames.kind(raw),
@@ -281,8 +277,8 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
             yours = {standard: name for name, standard in names.items()}
             more["repairs"] = log_of(found, screened, raw, yours)
             changed = changed_columns(frame, screened.frame, policy.own)
-            rows = np.arange(len(clean)) if kept is None else kept
-            self.undo_ = undo_of(raw, clean, changed, rows, dropped, names)
+            kept = np.setdiff1d(np.arange(len(raw)), gone, assume_unique=True)
+            self.undo_ = undo_of(raw, clean, changed, kept, dropped, names)
         self.report_ = count(found, screened.returns, keep_copies, notes, more)
         self.quarantine_ = set_aside(raw, wrong, found.reasons())
         if wrong.size and self.on_error == "raise":
