@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import uuid
 import warnings
 from typing import Any
 
@@ -110,6 +111,21 @@ def test_ids_are_text_amounts_are_decimal_and_times_are_zoned(engine: Engine) ->
     columns = {"customer_id": "who", "timestamp": "when", "amount": "paid", "order_id": "customer_id"}
     plain = log.assign(customer_id=names, amount=cents / 100).drop(columns="shop")
     check_same(engine, table, plain, columns=columns)
+
+
+@pytest.mark.parametrize("name", ["duckdb", "postgresql"])
+def test_ids_of_a_type_of_the_database_become_text(engines: Any, name: str) -> None:
+    days = [datetime.datetime(2024, 1, day) for day in (1, 8, 15)]
+    ids = [uuid.UUID(int=number) for number in (7, 7, 8)]
+    plain = pa.table({"customer_id": [str(each) for each in ids], "timestamp": days, "amount": [5.0, -2.0, 1.0]})
+    log = engines[name].make(plain)
+    if name == "duckdb":
+        log = log.query("log", "SELECT * REPLACE (customer_id::UUID AS customer_id) FROM log")
+    else:
+        log = log.mutate(customer_id=log.customer_id.cast("uuid"))
+    rows = engines[name].rows(RFMSummary().fit_transform(log))
+    assert rows["customer_id"].tolist() == [str(ids[0]), str(ids[2])]
+    assert rows["total_value"].tolist() == [3.0, 1.0]
 
 
 def test_dates_are_days(engine: Engine) -> None:

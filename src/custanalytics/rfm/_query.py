@@ -24,6 +24,7 @@ from custanalytics._columns import (
     MONETARY_VALUE,
     N_ORDERS,
     ORDER_ID,
+    PRODUCT_ID,
     QUANTITY,
     RECENCY,
     SUMMARY_COLUMNS,
@@ -41,8 +42,8 @@ _FAR_BACK = 1_000_000  # weeks: keeps what is divided positive, as engines do no
 def read(X: Any, columns: Mapping[str, str] | None) -> nw.LazyFrame[Any]:
     """The columns of a lazy log that a summary may need: times on their wall clock, money as float64.
 
-    Where an engine keeps instants and no zones, the wall clock is that of its session. Dask's log is left as it is:
-    its parts are read like any log in memory.
+    Where an engine keeps instants and no zones, the wall clock is that of its session. Ids of a type that only the
+    engine knows become text. Dask's log is left as it is: its parts are read like any log in memory.
     """
     lazy = _engines.read_lazy(X, columns, LOG_REQUIRED, "RFMSummary")
     schema = lazy.collect_schema()
@@ -51,6 +52,9 @@ def read(X: Any, columns: Mapping[str, str] | None) -> nw.LazyFrame[Any]:
         return lazy.select(*kept)
     plain = {name: _number(name, schema) for name in (AMOUNT, QUANTITY) if name in kept}
     plain[TIMESTAMP] = _wall_clock(schema)
+    for name in (CUSTOMER_ID, ORDER_ID, PRODUCT_ID):
+        if schema.get(name) == nw.Unknown:  # an UUID
+            plain[name] = nw.col(name).cast(nw.String)
     return lazy.select(*(plain.get(name, nw.col(name)).alias(name) for name in kept))
 
 
