@@ -128,6 +128,15 @@ def upload(lazy: nw.LazyFrame[Any], table: Mapping[str, Any] | nw.DataFrame[Any]
     raise TypeError(f"custanalytics cannot send a table to the engine {engine}.")
 
 
+def with_logarithms(lazy: nw.LazyFrame[Any], arguments: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
+    """The lazy frame with the natural logarithms of positive numbers added, by name."""
+    lazy = lazy.with_columns(**arguments)
+    if not lazy.implementation.is_ibis():
+        return lazy.with_columns(*(nw.col(name).log() for name in arguments))
+    table = native(lazy)  # Narwhals would ask PostgreSQL for logarithms of exact decimals, which takes a minute
+    return nw.from_native(table.mutate(**{name: table[name].ln() for name in arguments}))
+
+
 def map_columns(
     lazy: nw.LazyFrame[Any], columns: Sequence[str], function: ColumnFunction, added: Mapping[str, type]
 ) -> nw.LazyFrame[Any]:

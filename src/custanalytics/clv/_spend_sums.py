@@ -41,9 +41,10 @@ class Repeaters:
 
     def binned(self) -> _fit.Sample:
         """Means of x and m within bins of their logarithms, for a first estimate."""
-        keys = [(nw.col(name).log() * BINS).floor().alias(f"bin_{name}") for name in (X, M)]
+        logs = _engines.with_logarithms(self.lazy, {f"log_{name}": nw.col(name) for name in (X, M)})
+        keys = [(nw.col(f"log_{name}") * BINS).floor().alias(f"bin_{name}") for name in (X, M)]
         sums = [(nw.col(WEIGHT) * nw.col(name)).alias(f"sum_{name}") for name in (X, M)]
-        binned = self.lazy.with_columns(*keys, *sums)
+        binned = logs.with_columns(*keys, *sums)
         found = _summed(binned, ("bin_x", "bin_m"), (WEIGHT, "sum_x", "sum_m"))
         weight = found[WEIGHT]
         columns = (found["sum_x"] / weight, found["sum_m"] / weight)
@@ -56,10 +57,10 @@ class Repeaters:
         centre = float(np.exp(log_v))
         weight, spent = nw.col(WEIGHT), nw.col("spent")
         lazy = self.lazy.with_columns((nw.col(X) * nw.col(M)).alias("spent"))
-        lazy = lazy.with_columns(
-            _log1p(spent / centre).alias("more"),
-            _log1p(centre / spent).alias("less"),
-            nw.col(M).log().alias("log_m"),
+        ratios = {"more": spent / centre, "less": centre / spent}
+        wanted = {"log_m": nw.col(M), **{name: ratio + 1.0 for name, ratio in ratios.items()}}
+        lazy = _engines.with_logarithms(lazy, wanted).with_columns(
+            *(_log1p(ratio, nw.col(name)).alias(name) for name, ratio in ratios.items()),
             *((spent / (spent + float(v))).alias(f"over_{k}") for k, v in enumerate(values)),
             *((float(v) / (spent + float(v))).alias(f"under_{k}") for k, v in enumerate(values)),
         )
@@ -174,12 +175,12 @@ def _summed(lazy: nw.LazyFrame[Any], by: Sequence[str], columns: Sequence[str]) 
     return _engines.arrays(found, [*by, *columns])
 
 
-def _log1p(value: nw.Expr) -> nw.Expr:
-    """log(1 + value) for positive values, to double precision where the engine only has a logarithm."""
+def _log1p(value: nw.Expr, rough: nw.Expr) -> nw.Expr:
+    """log(1 + value), to double precision, for positive values and the rough logarithm of 1 + value."""
     whole = value + 1.0
     lost = whole == 1.0
     step = nw.when(lost).then(nw.lit(1.0)).otherwise(whole - 1.0)
-    return nw.when(lost).then(value).otherwise(whole.log() * (value / step))
+    return nw.when(lost).then(value).otherwise(rough * (value / step))
 
 
 def _nodes() -> np.ndarray:
