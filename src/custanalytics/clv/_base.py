@@ -198,9 +198,13 @@ class LikelihoodModel(Inference):
         -------
         float
         """
-        theta = self._theta()
+        loop, theta = self._likelihood()
         sample = self._sample(table, sample_weight)
-        return float(_fit.total(self._loglik_loop, sample, theta)[0]) / float(sample.weight.sum())
+        return float(_fit.total(loop, sample, theta)[0]) / float(sample.weight.sum())
+
+    def _likelihood(self) -> tuple[Callable[..., None], np.ndarray]:
+        """The loop of the likelihood, and the point at which the fit left it."""
+        return self._loglik_loop, self._theta()
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
         """The columns of the table, checked, in the order of the kernel: each of shape (n_customers,)."""
@@ -230,6 +234,10 @@ class LikelihoodModel(Inference):
             weight = None if weight is None else weight[used]
         if columns[0].size == 0:
             raise InvalidDataError(f"{type(self).__name__} needs at least one customer to learn from; found none.")
+        return self._compress(columns, weight)
+
+    def _compress(self, columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> _fit.Sample:
+        """The distinct observations, in the order that suits the loop."""
         return _fit.compress(columns, weight)
 
     def _counted(self, table: Any, sample_weight: str | None) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -270,6 +278,10 @@ class LikelihoodModel(Inference):
             check_is_fitted(self)
         return np.array([self.params_[name] for name in self._names])
 
+    def _estimates(self) -> dict[str, float]:
+        """Everything that was estimated, in the order of `covariance_`."""
+        return {name: self.params_[name] for name in self._names}
+
     def _report(self, optimum: _fit.Optimum) -> None:
         owner = type(self).__name__
         if not optimum.converged:
@@ -280,7 +292,7 @@ class LikelihoodModel(Inference):
                 FitWarning,
             )
         elif self.undetermined_:
-            values = ", ".join(f"{name} = {self.params_[name]:.3g}" for name in self.undetermined_)
+            values = ", ".join(f"{name} = {self._estimates()[name]:.3g}" for name in self.undetermined_)
             warn(
                 f"{owner}: these data do not determine {', '.join(self.undetermined_)}: the likelihood is flat, or "
                 f"largest at the boundary ({values}). Predictions stand; standard_errors_ are infinite there. "

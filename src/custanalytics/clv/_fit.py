@@ -76,7 +76,7 @@ class Penalty:
 class Likelihood:
     """The function of the logarithms of the scaled parameters to minimise: value and gradient.
 
-    The parameters are exp(logs) times `units`.
+    The parameters are exp(logs) times `units`, but for the last ones, `coefficients` of them, which are as they are.
     """
 
     loop: Callable[..., None]
@@ -84,16 +84,21 @@ class Likelihood:
     penalty: Penalty = Penalty()
     exact: bool = False  # whether the loop gives second derivatives: they cost little beside the value
     units: np.ndarray | float = 1.0
+    coefficients: int = 0
     last: dict[bytes, np.ndarray] = field(default_factory=dict)  # what the loop gave where last evaluated
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
         theta = np.exp(logs) * self.units
+        slopes = theta.copy()  # of the parameters by their logarithms
+        if self.coefficients:
+            theta[-self.coefficients :] = logs[-self.coefficients :]
+            slopes[-self.coefficients :] = 1.0
         result = total(self.loop, self.sample, theta, second=self.exact)
         if self.exact:
             self.last.clear()
             self.last[logs.tobytes()] = result
         value = self.penalty.value(logs) - result[0]
-        return value, self.penalty.gradient(logs) - result[1 : 1 + logs.size] * theta
+        return value, self.penalty.gradient(logs) - result[1 : 1 + logs.size] * slopes
 
     def hessian(self, logs: np.ndarray) -> np.ndarray:
         """Second derivatives from the loop: shape (n_params, n_params)."""
@@ -207,13 +212,14 @@ def fit_sample(
     tol: float,
     exact: bool = False,
     units: np.ndarray | float = 1.0,
+    coefficients: int = 0,
 ) -> Optimum:
     """The best optimum from several starts (logarithms of the parameters over `units`, one a row).
 
-    Large samples are begun on thin ones.
+    The last `coefficients` of them are no logarithms. Large samples are begun on thin ones.
     """
     levels = [sample.thinned(size) for size in COARSE if sample.weight.size > 2 * size]
-    objectives = [Likelihood(loop, level, penalty, exact, units) for level in (*levels, sample)]
+    objectives = [Likelihood(loop, level, penalty, exact, units, coefficients) for level in (*levels, sample)]
     order = np.argsort([objectives[0](start)[0] for start in starts], kind="stable")
     best: Optimum | None = None
     for start in starts[order]:

@@ -32,13 +32,17 @@ class Inference(Saved):
     def aic_(self) -> float:
         """Akaike's criterion, 2 k - 2 log-likelihood with k parameters: smaller is better."""
         check_is_fitted(self, "log_likelihood_")
-        return 2.0 * len(self._names) - 2.0 * self.log_likelihood_
+        return 2.0 * self._freedom() - 2.0 * self.log_likelihood_
 
     @property
     def bic_(self) -> float:
         """Schwarz's criterion, k log(customers) - 2 log-likelihood: smaller is better."""
         check_is_fitted(self, "log_likelihood_")
-        return len(self._names) * float(np.log(self.n_customers_)) - 2.0 * self.log_likelihood_
+        return self._freedom() * float(np.log(self.n_customers_)) - 2.0 * self.log_likelihood_
+
+    def _freedom(self) -> int:
+        """How many numbers were estimated."""
+        return len(self.standard_errors_)
 
     def sandwich_covariance(self: LikelihoodModel, table: Any, sample_weight: Any = None) -> np.ndarray:
         """Covariance of the parameters that holds where the model is only an approximation of the customers.
@@ -67,9 +71,9 @@ class Inference(Saved):
            https://doi.org/10.2307/1912526.
         """
         check_is_fitted(self, "covariance_")
-        theta = self._theta()
+        loop, theta = self._likelihood()
         sample = self._sample(table, sample_weight)
-        gradients = _fit.gradients(self._loglik_loop, sample, theta)
+        gradients = _fit.gradients(loop, sample, theta)
         spread = (gradients * sample.weight[:, None]).T @ gradients
         known = np.isfinite(np.diag(self.covariance_))
         inverse = np.where(np.outer(known, known), self.covariance_, 0.0)
@@ -136,7 +140,7 @@ def likelihood_ratio_test(restricted: Any, full: Any) -> LikelihoodRatio:
         if model.penalty:
             raise ValueError(f"A likelihood ratio needs fits without penalty; {model!r} has one.")
     small, large = type(restricted).__name__, type(full).__name__
-    freedom = len(full._names) - len(restricted._names)
+    freedom = full._freedom() - restricted._freedom()
     nested = large in CONTAINED_IN.get(small, ()) or small == large
     if not nested or freedom < 1:
         raise ValueError(f"{small} is not a special case of {large}: compare them by aic_ or bic_.")

@@ -72,10 +72,10 @@ class PurchaseModel(LikelihoodModel):
             P(alive at `T`). For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
             table itself, with the column `p_alive` added.
         """
-        theta = self._theta()
+        check_is_fitted(self, "params_")
         if _engines.is_lazy(table):
             return self._added(table, P_ALIVE, "predict_alive")
-        return self._alive(self._read(table), theta)
+        return self._alive(self._read(table), self._theta())
 
     def predict_purchases(self, table: Any, horizon: float) -> Any:
         """Expected number of purchases of each customer in the `horizon` after the observation.
