@@ -187,7 +187,8 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
         Returns
         -------
         table : frame
-            One row per customer with a purchase up to `as_of_`, in ascending order of customer_id: customer_id,
+            One row per customer with a purchase up to `as_of_`, in ascending order of customer_id (in no order
+            where the log is in an engine, which gives the table back, see the guide): customer_id,
             frequency, recency, T, inactivity (in `time_unit`), monetary_value (in the currency of the log),
             n_orders, total_value (in the currency of the log), first_seen, last_seen (the times of the first
             and last purchase).
