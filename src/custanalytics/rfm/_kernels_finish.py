@@ -141,7 +141,7 @@ def add_in_order(begin, end, length, offset, low, direct, slots, known, found, d
 
 
 @kernel
-def in_order(low, shift, direct, slots, known, found):
+def in_order(direct, slots, found):
     """The customers of a piece in ascending order of id, or as they were found where pieces are not ranges."""
     order = np.empty(found, np.int64)
     if direct:
@@ -150,14 +150,6 @@ def in_order(low, shift, direct, slots, known, found):
             if slots[slot] > 0:
                 order[at] = slots[slot] - 1
                 at += 1
-    elif shift >= 0:
-        keys, spare_keys = np.empty(found, np.int64), np.empty(found, np.int64)
-        places, spare_places = np.empty(found, np.float64), np.empty(found, np.float64)
-        for customer in range(found):
-            keys[customer], places[customer] = known[customer, NAME] - low, customer
-        sort_pairs(0, found, keys, places, spare_keys, spare_places)
-        for customer in range(found):
-            order[customer] = np.int64(places[customer])
     else:
         for customer in range(found):
             order[customer] = customer
@@ -193,7 +185,9 @@ def write_out(order, known, ordered, written, counts, sums):
 def more_rows(table, rows):
     """A table with more rows, the first of which are those of `table`."""
     larger = np.zeros((rows, table.shape[1]), table.dtype)
-    larger[: table.shape[0]] = table
+    for row in range(table.shape[0]):  # loops compile much faster than assignments to slices
+        for column in range(table.shape[1]):
+            larger[row, column] = table[row, column]
     return larger
 
 
@@ -271,10 +265,14 @@ def finish_pieces(
     for piece in range(start, stop):
         begin, end = bounds[piece], bounds[piece + 1]
         low = base + (piece << shift) if shift >= 0 else base
-        slots[:] = 0
-        pairs[:] = 0
-        baskets[:] = 0
-        sizes[:] = 0
+        for slot in range(slots.size):
+            slots[slot] = 0
+        for pair in range(pairs.shape[0]):
+            pairs[pair, 0] = 0
+        for basket in range(baskets.shape[0]):
+            baskets[basket, 0] = 0
+        for kind in range(sizes.size):
+            sizes[kind] = 0
         row = begin
         while row < end:
             if sizes[0] == known.shape[0]:
@@ -297,6 +295,6 @@ def finish_pieces(
         if written + found > counts.shape[0]:
             room = 2 * (written + found)
             counts, sums = more_rows(counts, room), more_rows(sums, room)
-        write_out(in_order(low, shift, direct, slots, known, found), known, ordered, written, counts, sums)
+        write_out(in_order(direct, slots, found), known, ordered, written, counts, sums)
         written += found
     return counts[:written], sums[:written]

@@ -94,7 +94,7 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
 
 
 def _split(rows: Rows) -> Split:
-    """Ranges of ids where those of a sample spread evenly over them, else pieces by hash.
+    """Narrow ranges of ids where those of a sample spread evenly over them, else pieces by hash.
 
     Which it is changes no bit of the table; ranges leave nothing to sort.
     """
@@ -110,8 +110,9 @@ def _split(rows: Rows) -> Split:
     shares = np.bincount(((sample - np.uint64(low % 2**64)) >> np.uint64(shift)).astype(np.int64), minlength=pieces)
     if shares.max() > 8 + 4 * sample.size / pieces:
         return by_hash
-    direct = (1 << shift) <= min(WIDEST_RANGE, 1024 + 8 * n // pieces)
-    return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, direct)
+    if (1 << shift) > min(WIDEST_RANGE, 1024 + 8 * n // pieces):
+        return by_hash
+    return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, True)
 
 
 def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
