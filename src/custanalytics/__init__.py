@@ -23,6 +23,7 @@ _HOME = {
     "GammaGammaModel": "clv",
     "IdentityResolver": "validation",
     "Ledger": "rfm",
+    "GammaGompertzNBDModel": "clv",
     "LifetimeValue": "clv",
     "Migration": "rfm",
     "ModifiedBetaGeoCNBDModel": "clv",

@@ -5,6 +5,7 @@ from custanalytics.clv._beta_geo import BetaGeoModel
 from custanalytics.clv._beta_geo_beta_binom import BetaGeoBetaBinomModel
 from custanalytics.clv._beta_geo_cnbd import BetaGeoCNBDModel
 from custanalytics.clv._gamma_gamma import GammaGammaModel
+from custanalytics.clv._gamma_gompertz import GammaGompertzNBDModel
 from custanalytics.clv._inference import likelihood_ratio_test
 from custanalytics.clv._lifetime_value import LifetimeValue
 from custanalytics.clv._modified_beta_geo import ModifiedBetaGeoModel
@@ -19,6 +20,7 @@ __all__ = [
     "BetaGeoCNBDModel",
     "BetaGeoModel",
     "GammaGammaModel",
+    "GammaGompertzNBDModel",
     "LifetimeValue",
     "ModifiedBetaGeoCNBDModel",
     "ModifiedBetaGeoModel",

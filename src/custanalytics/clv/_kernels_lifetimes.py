@@ -125,7 +125,7 @@ def periods_ahead(start, periods, rate, alpha, beta, c):
             break
         total += at
         # what is left falls at least like the power law that it comes to
-        decay = rate + max(alpha * c - 1.0, 0.0) / (start + i + beta ** (1.0 / c))
+        decay = rate + max(alpha * c - 1.0, 0.0) / (start + i + exp(min(log(beta) / c, 600.0)))
         if i >= periods or at <= NEGLIGIBLE * decay * total:
             return total
         i += 1.0
@@ -158,7 +158,7 @@ def integral(first, end, start, rate, alpha, beta, c, before):
             total += part * term(grown - shift, start, rate, alpha, beta, c)
         lo = hi
         at = term(lo, start, rate, alpha, beta, c)
-        decay = rate + max(alpha * c - 1.0, 0.0) / (start + lo + beta ** (1.0 / c))
+        decay = rate + max(alpha * c - 1.0, 0.0) / (start + lo + exp(min(log(beta) / c, 600.0)))
         if at <= NEGLIGIBLE * decay * (before + total):
             return total
         pure = power(start + lo, c) > 1e14 * (alpha + beta + 1.0)
