@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engines.services import IN_PROCESS, STARTERS, Engine, arrow
+from tests.engines.services import IN_PROCESS, Engine, arrow
 from tests.strategies import STRING_IDS, transaction_logs
 
 from custanalytics import _engines, _frames
@@ -221,8 +221,7 @@ def test_any_frame_of_an_engine_can_be_read_into_memory(engine: Engine) -> None:
     data=st.data(),
 )
 def test_any_log_gives_the_table_of_the_kernel(
-    name: str, log: pd.DataFrame, period: str, time_unit: str, policy: Any, data: st.DataObject
+    engines: Any, name: str, log: pd.DataFrame, period: str, time_unit: str, policy: Any, data: st.DataObject
 ) -> None:
     as_of = data.draw(st.sampled_from(list(log["timestamp"])))
-    with STARTERS[name]() as engine:
-        check_same(engine, log, period=period, time_unit=time_unit, policy=policy, as_of=as_of)
+    check_same(engines[name], log, period=period, time_unit=time_unit, policy=policy, as_of=as_of)
