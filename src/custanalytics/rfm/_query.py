@@ -105,10 +105,10 @@ def customers(rows: nw.LazyFrame[Any], clock: Clock, last_period: int) -> nw.Laz
     )
     when = nw.when(nw.col("bought") == 1).then(nw.col("period"))
     periods = periods.with_columns(when.alias("of_purchase"))
-    first = periods.group_by(CUSTOMER_ID).agg(nw.col("of_purchase").min().alias("first_period"))
+    first = nw.col("of_purchase").min().over(CUSTOMER_ID)
     repeats = nw.when(nw.col("period") > nw.col("first_period")).then(nw.col("spent")).otherwise(nw.lit(0.0))
     table = (
-        periods.join(first, on=CUSTOMER_ID, how="inner")
+        periods.with_columns(first.alias("first_period"))
         .with_columns(repeats.alias("repeats"))
         .group_by(CUSTOMER_ID)
         .agg(
