@@ -143,7 +143,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `recency` and `T`.
         ahead : int, default=0
-            How many opportunities after the last observed one; the published tables [1]_ have 1.
+            How many opportunities after the last observed one; published tables have 1.
 
         Returns
         -------
