@@ -96,7 +96,7 @@ class ValidationReport:
     rows_repaired: int = 0
     repaired: Mapping[str, int] = field(default_factory=dict)
     combinations: Mapping[tuple[str, ...], int] = field(default_factory=dict)
-    rules: tuple[ValidationRule, ...] = RULES
+    rules: tuple[ValidationRule, ...] = field(default_factory=lambda: RULES)
     repairs: Any = field(default=None, compare=False)
     history: History | None = field(default=None, compare=False)
     kind: str = field(default="pandas", compare=False)
