@@ -11,10 +11,10 @@ from scipy import special
 
 from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo
-from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.clv._dropout_covariates import BetaDropoutModel
 
 
-class BetaGeoModel(PurchaseModel):
+class BetaGeoModel(BetaDropoutModel):
     """BG/NBD model of purchases by customers who may drop out after any purchase.
 
     While active, a customer buys at random at a rate of their own; after each purchase they drop out with a

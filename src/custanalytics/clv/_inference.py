@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics.clv import _fit
+from custanalytics.clv._design import within
 from custanalytics.clv._saved import Saved
 
 if TYPE_CHECKING:
@@ -137,12 +138,12 @@ def likelihood_ratio_test(restricted: Any, full: Any) -> LikelihoodRatio:
     """
     for model in (restricted, full):
         check_is_fitted(model, "log_likelihood_")
-        if model.penalty:
+        if model.penalty or getattr(model, "covariate_penalty", 0.0):
             raise ValueError(f"A likelihood ratio needs fits without penalty; {model!r} has one.")
     small, large = type(restricted).__name__, type(full).__name__
     freedom = full._freedom() - restricted._freedom()
     nested = large in CONTAINED_IN.get(small, ()) or small == large
-    if not nested or freedom < 1:
+    if not nested or freedom < 1 or not within(restricted, full):
         raise ValueError(f"{small} is not a special case of {large}: compare them by aic_ or bic_.")
     if restricted.n_customers_ != full.n_customers_:
         raise ValueError(

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from custanalytics.clv import _fit, _kernels_cnbd
 from custanalytics.clv._counts import chance_of_counts
-from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.clv._dropout_covariates import BetaDropoutModel
 
 
-class ModifiedBetaGeoModel(PurchaseModel):
+class ModifiedBetaGeoModel(BetaDropoutModel):
     """MBG/NBD model: customers may drop out after any purchase, the first one included.
 
     While active, a customer buys at random at a rate of their own; after each purchase they drop out with a

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from custanalytics.clv import _fit, _kernels_nbd
 from custanalytics.clv._counts import check_counts, event_share, negative_binomial
-from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.clv._covariates import RateCovariateModel
 
 
-class NBDModel(PurchaseModel):
+class NBDModel(RateCovariateModel):
     """NBD model: customers buy at random at a rate of their own, and nobody ever leaves.
 
     The baseline of all models here. Where `BetaGeoModel` or `ParetoNBDModel` is no better than this one, the data show

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from custanalytics.clv import _fit, _kernels_pareto_nbd
-from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.clv._dropout_covariates import CovariateModel
 
 
-class ParetoNBDModel(PurchaseModel):
+class ParetoNBDModel(CovariateModel):
     """Pareto/NBD model of purchases by customers who may drop out at any time.
 
     While active, a customer buys at random at a rate of their own, gamma distributed over customers; the time until
@@ -107,6 +107,7 @@ class ParetoNBDModel(PurchaseModel):
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "s", "beta")
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "beta": 1}
+    _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
     _loglik_loop = staticmethod(_kernels_pareto_nbd.log_likelihood_loop)
     _second_derivatives: ClassVar[bool] = True
     _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)

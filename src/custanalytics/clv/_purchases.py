@@ -16,6 +16,7 @@ from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
+from custanalytics.clv._design import Customers, Design, each_group
 from custanalytics.clv._discounting import discounting
 from custanalytics.clv._kernels import MOST, count_impossible, multiply_by_code
 
@@ -38,6 +39,9 @@ CHECKS = (
 )
 
 
+FEW = 256  # customers whose pairs are not worth a search
+
+
 class CustomerScore(NamedTuple):
     """What `score_one` says of a customer."""
 
@@ -58,6 +62,7 @@ class PurchaseModel(LikelihoodModel):
     # Sum over k of weights[k] * E[purchases in (T, T + horizons[k]] | alive at T]:
     _purchases_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, T, theta, horizons, weights, out)
 
+    @each_group
     def predict_alive(self, table: Any) -> Any:
         """Probability that each customer is still active at the end of the observation.
 
@@ -72,11 +77,12 @@ class PurchaseModel(LikelihoodModel):
             P(alive at `T`). For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
             table itself, with the column `p_alive` added.
         """
-        check_is_fitted(self, "params_")
         if _engines.is_lazy(table):
+            check_is_fitted(self, "params_")
             return self._added(table, P_ALIVE, "predict_alive")
         return self._alive(self._read(table), self._theta())
 
+    @each_group
     def predict_purchases(self, table: Any, horizon: float) -> Any:
         """Expected number of purchases of each customer in the `horizon` after the observation.
 
@@ -98,6 +104,7 @@ class PurchaseModel(LikelihoodModel):
             return self._added(table, EXPECTED_PURCHASES, "predict_purchases", float(horizon))
         return self._weighted_purchases(table, np.array([float(horizon)]), np.ones(1))
 
+    @each_group
     def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> Any:
         """Expected purchases in the `horizon` ahead, each discounted to the end of the observation.
 
@@ -118,8 +125,8 @@ class PurchaseModel(LikelihoodModel):
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
         check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
-        check_is_fitted(self, "params_")
         if _engines.is_lazy(table):
+            check_is_fitted(self, "params_")
             method = "predict_discounted_purchases"
             return self._added(table, DISCOUNTED_PURCHASES, method, float(horizon), float(rate))
         return self._discounted(table, float(horizon), float(rate))
@@ -190,6 +197,10 @@ class PurchaseModel(LikelihoodModel):
             _jit.run(self._purchases_loop, 1, zeros, zeros, theta, one * time, one, out=(result[at:],))
         return result.reshape(times.shape) if times.ndim else float(result[0])
 
+    def _design(self) -> Design | None:
+        """The covariates and what they scale; None where there are none."""
+        return None
+
     def _memory(self) -> float:
         """The shortest time, in `time_unit`, on which expected purchases bend: how finely discounting must look."""
         return min(value for name, value in self.params_.items() if self._unit_powers.get(name) == 1)
@@ -203,7 +214,7 @@ class PurchaseModel(LikelihoodModel):
         columns = self._read(table)
         x, _, age = columns
         # Given alive, a customer is (frequency, T): few distinct pairs, so that the costly part is done on them.
-        grouped = _fit.distinct((x, age), most=0.5)
+        grouped = _fit.distinct((x, age), most=0.5) if x.size > FEW else None
         if grouped is not None:
             codes, rows = grouped
             x, age = x[rows], age[rows]
@@ -222,11 +233,13 @@ class PurchaseModel(LikelihoodModel):
         return result
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
+        if isinstance(table, Customers):
+            return table.columns
         owner = type(self).__name__
         frame = _frames.read(table, self._columns, owner, SUMMARY_HINT)
-        x, t_x, age = (_frames.floats(frame, name) for name in self._columns)
+        x, t_x, age = (_frames.floats(frame, name) for name in PurchaseModel._columns)
         if sum(_jit.run(count_impossible, x.size, x, t_x, age)):
-            for check in self._checks:
+            for check in PurchaseModel._checks:
                 refuse(frame, check.broken(x, t_x, age), check.phrase, check.remedy)
         return x, t_x, age
 

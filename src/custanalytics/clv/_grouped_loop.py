@@ -1,0 +1,121 @@
+"""The likelihood of customers with covariates, from the loop of a model without, and the terms it is solved in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from custanalytics._jit import SLICE
+from custanalytics.clv import _fit
+from custanalytics.clv._design import Design
+
+
+@dataclass(frozen=True)
+class GroupedLoop:
+    """The loop of a likelihood for customers with covariates: rows with equal covariates follow each other.
+
+    It takes the columns of the model, those of the covariates, weights and one `theta`, of the baseline's parameters
+    and then the coefficients. The parameters of a group are fixed, so that the model's own loop gives its likelihood
+    with the derivatives; those by the coefficients follow by the chain rule, which is exact, for the logarithms of
+    a group's parameters are linear in those of the baseline and in the coefficients.
+    """
+
+    loop: Callable[..., None]
+    design: Design
+    centre: np.ndarray
+    spread: np.ndarray
+
+    def __call__(self, start: int, stop: int, *args: np.ndarray) -> None:
+        *columns, weight, theta, out = args
+        own = columns[: -len(self.design.columns)]
+        values = np.column_stack([column[start:stop] for column in columns[len(own) :]])
+        k = self.design.powers.shape[1]
+        changes = np.flatnonzero((values[1:] != values[:-1]).any(axis=1)) + 1
+        bounds = np.concatenate(([0], changes, [stop - start])) + start
+        values = (values[bounds[:-1] - start] - self.centre) / self.spread
+        factors = self.design.factors(values, theta[k:])
+        thetas = theta[:k] * factors
+        thetas.flags.writeable = False
+        second = out.shape[1] > 1 + theta.size
+        parts = np.zeros((len(thetas), 1, 1 + k + (k * (k + 1) // 2 if second else 0)))
+        loop, at = self.loop, bounds.tolist()
+        for group, (low, high) in enumerate(pairwise(at)):
+            rows = [column[low:high] for column in own]
+            loop(0, high - low, *rows, weight[low:high], thetas[group], parts[group])
+        self._gather(parts[:, 0], factors, thetas, values[:, self.design.source], out[start // SLICE])
+
+    def _gather(
+        self, parts: np.ndarray, factors: np.ndarray, thetas: np.ndarray, values: np.ndarray, out: np.ndarray
+    ) -> None:
+        """The sums over groups of the likelihood and its derivatives by baseline and coefficients."""
+        powers = self.design.powers
+        n, k = powers.shape
+        by_log = parts[:, 1 : 1 + k] * thetas
+        out[0] = parts[:, 0].sum()
+        out[1 : 1 + k] = (parts[:, 1 : 1 + k] * factors).sum(axis=0)
+        out[1 + k : 1 + k + n] = (values * (by_log @ powers.T)).sum(axis=0)
+        if parts.shape[1] == 1 + k:
+            return
+        upper = np.zeros((len(parts), k, k))
+        upper[:, *np.triu_indices(k)] = parts[:, 1 + k :]
+        curvature = upper + np.triu(upper, 1).transpose(0, 2, 1)
+        scaled = (curvature @ powers.T) * values[:, None, :]
+        result = np.empty((k + n, k + n))
+        result[:k, :k] = curvature.sum(axis=0)
+        result[:k, k:] = scaled.sum(axis=0)
+        result[k:, :k] = result[:k, k:].T
+        result[k:, k:] = np.einsum("gn,gnm->nm", values, powers @ scaled)
+        out[1 + k + n :] = result[np.triu_indices(k + n)]
+
+
+@dataclass(frozen=True)
+class MovedPenalty(_fit.Penalty):
+    """A penalty on what the solver's coordinates come to when multiplied by a matrix."""
+
+    basis: np.ndarray | float = 1.0
+
+    def value(self, logs: np.ndarray) -> float:
+        """What is taken off the log-likelihood."""
+        return super().value(np.dot(self.basis, logs))
+
+    def gradient(self, logs: np.ndarray) -> np.ndarray:
+        """Its derivatives by the solver's coordinates."""
+        return np.dot(super().gradient(np.dot(self.basis, logs)), self.basis)
+
+    def hessian(self, logs: np.ndarray) -> np.ndarray:
+        """Its second derivatives by the solver's coordinates."""
+        return np.transpose(self.basis) @ super().hessian(np.dot(self.basis, logs)) @ self.basis
+
+
+@dataclass(frozen=True)
+class CovariateOptimum(_fit.Optimum):
+    """An optimum in terms of the baseline and of the covariates as given, with what their covariance is there."""
+
+    covariance: np.ndarray  # of log-parameters and coefficients; infinite where undetermined
+    undetermined: np.ndarray
+
+
+def given_terms(optimum: _fit.Optimum, basis: np.ndarray, at: np.ndarray, size: int) -> CovariateOptimum:
+    """An optimum of the solver's coordinates in those of the parameters and of the covariates as given.
+
+    `at` is where these are among all `size` of them; coefficients of covariates without variation are 0.
+    """
+    flat = _fit.undetermined(optimum)
+    inner = _fit.covariance(optimum, np.ones(optimum.logs.size))
+    inner[flat, flat] = 0.0
+    undetermined, places = np.ones(size, dtype=bool), np.ix_(at, at)
+    undetermined[at] = (np.abs(basis) @ flat.astype(float)) > 0
+    logs, covariance, hessian = np.zeros(size), np.zeros((size, size)), np.zeros((size, size))
+    inverse = np.linalg.inv(basis)
+    logs[at] = basis @ optimum.logs
+    hessian[places] = inverse.T @ optimum.hessian @ inverse
+    covariance[places] = basis @ inner @ basis.T
+    covariance[undetermined] = 0.0
+    covariance[:, undetermined] = 0.0
+    covariance[undetermined, undetermined] = np.inf
+    return CovariateOptimum(
+        logs, optimum.value, optimum.gain, hessian, optimum.n_iter, optimum.converged, covariance, undetermined
+    )
