@@ -31,6 +31,7 @@ _HOME = {
     "NBDModel": "clv",
     "NextBestOffer": "offers",
     "OrderPolicy": "rfm",
+    "ParameterPosterior": "clv",
     "ParetoNBDModel": "clv",
     "ProbabilisticResolver": "validation",
     "RFMScorer": "rfm",

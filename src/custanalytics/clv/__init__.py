@@ -12,6 +12,7 @@ from custanalytics.clv._modified_beta_geo import ModifiedBetaGeoModel
 from custanalytics.clv._modified_beta_geo_cnbd import ModifiedBetaGeoCNBDModel
 from custanalytics.clv._nbd import NBDModel
 from custanalytics.clv._pareto_nbd import ParetoNBDModel
+from custanalytics.clv._posterior import ParameterPosterior
 from custanalytics.clv._shifted_beta_geo import ShiftedBetaGeoModel
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ModifiedBetaGeoCNBDModel",
     "ModifiedBetaGeoModel",
     "NBDModel",
+    "ParameterPosterior",
     "ParetoNBDModel",
     "ShiftedBetaGeoModel",
     "likelihood_ratio_test",

@@ -29,6 +29,7 @@ from custanalytics._params import (
 )
 from custanalytics.clv import _fit
 from custanalytics.clv._inference import Inference
+from custanalytics.clv._posterior_sampling import Posterior
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 SUMMARY_HINT = "RFMSummary makes such a table from a transaction log."
@@ -39,7 +40,7 @@ WEIGHT_CHECK = _engine_checks.Check(
 )
 
 
-class LikelihoodModel(Inference):
+class LikelihoodModel(Posterior, Inference):
     """Maximum likelihood over independent customers, on their distinct observations.
 
     A model sets the five class variables and `_starts`.
