@@ -185,7 +185,13 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
     native = series.to_native()
     if series.implementation.is_pandas():
         found, index = native.factorize()
-        uniques = nw.from_native(index.to_series().reset_index(drop=True), series_only=True)
+        try:
+            uniques = nw.from_native(index.to_series().reset_index(drop=True), series_only=True)
+        except UnicodeEncodeError as error:  # half a character
+            raise InvalidDataError(
+                f"The column {series.name!r} holds text that is not valid Unicode: {error}. "
+                "Read the file with its own encoding."
+            ) from error
     elif series.implementation.is_pyarrow():
         encoded = native.combine_chunks().dictionary_encode()
         found = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -148,3 +148,10 @@ def test_what_is_no_id_is_refused_in_words(ids: Any) -> None:
         frame = pa.Table.from_pandas(log, preserve_index=False).set_column(0, "customer_id", ids)
     with pytest.raises(InvalidDataError, match=r"The ids in 'customer_id' .*(integers|text)"):
         RFMSummary().fit_transform(frame)
+
+
+@pytest.mark.parametrize("column", ["customer_id", "order_id"])
+def test_half_a_character_is_refused_in_words(column: str) -> None:
+    log = log_of(["a", "b"]).assign(**{column: pd.Series(["\ud83d", "b"], dtype=object)})
+    with pytest.raises(InvalidDataError, match=f"The column '{column}' holds text that is not valid Unicode"):
+        RFMSummary().fit_transform(log)

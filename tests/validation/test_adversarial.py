@@ -81,6 +81,7 @@ def amounts(values: Any) -> pd.DataFrame:
         ([pd.NA, None, float("nan"), "a"], dict.fromkeys(range(3), "missing_customer_id")),
         (["x" * 10**6, "中" * 10**4, "🎁", "a\u0301"], {}),
         ([("a", 1), ("b", 2), "c", "d"], {0: "invalid_customer_id", 1: "invalid_customer_id"}),
+        (["\ud83d", "b\udc80", "é", "🎁"], {0: "invalid_customer_id", 1: "invalid_customer_id"}),
     ],
 )
 def test_ids(ids: list[Any], reasons: dict[int, str]) -> None:

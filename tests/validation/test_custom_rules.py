@@ -65,6 +65,9 @@ def test_every_way_to_give_a_rule(to_frame: Callable[[pd.DataFrame], Any]) -> No
 def test_native_series_of_every_library() -> None:
     assert reasons({"absurd": lambda log: log["amount"] > 1e6})[0][1] == "absurd"
     assert reasons({"absurd": lambda log: log["amount"] > 1e6}, pl.from_pandas(LOG))[0][1] == "absurd"
+    unknown = pd.array([False, True, None, None], dtype="boolean")
+    for check in (lambda log: pd.Series(unknown, index=log.index), lambda log: unknown):
+        assert reasons({"absurd": check})[0] == {1: "absurd", 2: "missing_amount"}
     table = pa.Table.from_pandas(LOG, preserve_index=False)
     assert reasons({"absurd": lambda log: pa.array([False, True, None, False])}, table)[0][1] == "absurd"
 

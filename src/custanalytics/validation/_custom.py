@@ -13,6 +13,7 @@ from custanalytics import _frames
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.validation import _kernels as k
 from custanalytics.validation._rules import ERROR, RULES, WARNING, ValidationRule
+from custanalytics.validation._values import is_missing
 
 _MOST = 64 - k.FIRST_OWN - 1  # bits left in a mask
 _WANTED = "a ValidationRule, a named function, or a mapping of names to functions and Narwhals expressions"
@@ -89,7 +90,7 @@ def judge(frame: nw.DataFrame[Any], rule: ValidationRule) -> np.ndarray:
     try:
         found = series.to_list()
         whole = series.dtype == nw.Boolean and series.null_count() == 0
-        mask = series.to_numpy() if whole else np.array([False if _missing(each) else each for each in found])
+        mask = series.to_numpy() if whole else np.array([False if is_missing(each) else each for each in found])
     except Exception as error:
         raise _failure(frame, rule, "check", f"gave values that are no booleans: {error}") from error
     if mask.size and mask.dtype != np.bool_:
@@ -147,10 +148,6 @@ def _series(frame: nw.DataFrame[Any], found: Any) -> nw.Series[Any]:
         raise ValueError(f"it gave {type(found).__name__} of shape {np.shape(found)}, not one value a row")
     values = np.asarray(found)
     return nw.new_series(_NEW, values if values.dtype.kind != "U" else values.tolist(), backend=frame.implementation)
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ == "NAType"
 
 
 def _failure(frame: nw.DataFrame[Any], rule: ValidationRule, part: str, what: str) -> InvalidDataError:

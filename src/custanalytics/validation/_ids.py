@@ -132,12 +132,17 @@ def judge_id(value: Any, texts: frozenset[str]) -> int:
 def _kind(value: Any) -> str:
     """What type of id a value is; empty for what is none."""
     if isinstance(value, str):
-        return "text"
+        return "text" if _is_unicode(value) else ""
     if isinstance(value, _CONTAINERS):
         return ""
     if isinstance(value, _NUMBER) and not isinstance(value, _TRUTH):
         return "number" if -float("inf") < value < float("inf") else ""
     return type(value).__name__
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can leave Python: half a character, as a wrongly decoded file has it, cannot."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _whole(value: Any) -> Any:

@@ -116,8 +116,8 @@ RULES = (
     ),
     _error(
         "invalid_customer_id",
-        "the customer id is an infinite number or a list, dict or other container, not one text or number",
-        "Take the id out of the container, for example with .str[0].",
+        "the customer id is an infinite number, a list, dict or other container, or a text with half a character",
+        "Take the id out of the container, for example with .str[0]; read text with its own encoding.",
         k.INVALID_ID,
     ),
     _error(
