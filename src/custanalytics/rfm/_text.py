@@ -79,7 +79,7 @@ def read_text(series: nw.Series[Any]) -> Text | None:
         return None
     try:
         array = series.to_arrow()
-    except ImportError:
+    except (ImportError, UnicodeEncodeError):  # half a character: the slower way says so
         return None
     kind = str(array.type)
     if kind not in ("string", "large_string"):
