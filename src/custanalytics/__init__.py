@@ -44,6 +44,7 @@ _HOME = {
     "ValueTiers": "segmentation",
     "apply_merge_map": "validation",
     "churn_labels": "churn",
+    "compare_models": "model_selection",
     "likelihood_ratio_test": "clv",
     "migration": "rfm",
     "pseudonymize": "validation",
