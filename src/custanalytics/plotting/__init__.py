@@ -5,6 +5,7 @@ drew in arrays. Matplotlib comes with ``pip install 'custanalytics[plot]'`` and 
 """
 
 from custanalytics.plotting._alive import AliveDisplay
+from custanalytics.plotting._frequency import FrequencyDisplay
 from custanalytics.plotting._gains import GainsDisplay
 from custanalytics.plotting._migration import MigrationDisplay
 from custanalytics.plotting._purchases import PurchasesDisplay
@@ -12,9 +13,11 @@ from custanalytics.plotting._quality import QualityDisplay
 from custanalytics.plotting._rfm import RFMDisplay
 from custanalytics.plotting._segments import SegmentDisplay
 from custanalytics.plotting._tiers import TierDisplay
+from custanalytics.plotting._tracking import TrackingDisplay
 
 __all__ = [
     "AliveDisplay",
+    "FrequencyDisplay",
     "GainsDisplay",
     "MigrationDisplay",
     "PurchasesDisplay",
@@ -22,4 +25,5 @@ __all__ = [
     "RFMDisplay",
     "SegmentDisplay",
     "TierDisplay",
+    "TrackingDisplay",
 ]

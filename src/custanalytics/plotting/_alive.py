@@ -1,4 +1,4 @@
-"""Who is still a customer: the spread of P(alive), or what a model makes of frequency and recency."""
+"""Who is still a customer: the spread of P(alive), or what a model makes of each frequency and recency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, RECENCY, UNIT_NAMES, T
-from custanalytics._params import NONE, UNITS, Having, Number, check_value, integer
+from custanalytics._params import NONE, POSITIVE, UNITS, Having, Number, check_value, integer
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.plotting._style import BLUE, INK, SEQUENTIAL, Display, bare, numbers, percent
 
@@ -17,22 +17,26 @@ _DARK = 0.7  # cells above are too dark for dark lines
 
 
 class AliveDisplay(Display):
-    """Histogram of P(alive), or a map of it over frequency and recency.
+    """Histogram of P(alive), or a map over frequency and recency of it or of the purchases to expect.
 
     `from_predictions` draws how P(alive) is spread over customers. `from_estimator` draws what a fitted model
     answers for every history that fits into `T`: the map shows at a glance that a frequent buyer who has been
-    silent is less alive than an infrequent one.
+    silent is less alive than an infrequent one. With a `horizon` it is the map of expected purchases.
 
     Parameters
     ----------
-    p_alive : ndarray of shape (n_customers,) or (max_frequency, n_recencies)
-        Probabilities, or the map: rows are frequencies 1, 2, …, columns are recencies.
+    p_alive : ndarray of shape (n_customers,) or (max_frequency, n_recencies), or None
+        Probabilities, or the map: rows are frequencies 1, 2, …, columns are recencies. None for a map of purchases.
     frequency : ndarray of shape (max_frequency,) or None
         Repeat purchase periods, for a map.
     recency : ndarray of shape (n_recencies,) or None
         From first to last purchase in `time_unit`, for a map.
     time_unit : {"h", "D", "W", "M", "Y"} or None
         Unit of time of a map, for the labels.
+    expected_purchases : ndarray of shape (max_frequency, n_recencies) or None
+        A map of purchases in the `horizon`, in place of `p_alive`.
+    horizon : float or None
+        Length of the time ahead of such a map, in `time_unit`.
 
     Attributes
     ----------
@@ -65,11 +69,15 @@ class AliveDisplay(Display):
     def __init__(
         self,
         *,
-        p_alive: np.ndarray,
+        p_alive: np.ndarray | None = None,
         frequency: np.ndarray | None = None,
         recency: np.ndarray | None = None,
         time_unit: str | None = None,
+        expected_purchases: np.ndarray | None = None,
+        horizon: float | None = None,
     ) -> None:
+        self.expected_purchases = expected_purchases
+        self.horizon = horizon
         self.p_alive = p_alive
         self.frequency = frequency
         self.recency = recency
@@ -106,18 +114,27 @@ class AliveDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, max_frequency: int = 20, T: float = 52.0, time_unit: str | None = None, ax: Any = None
+        cls,
+        estimator: Any,
+        *,
+        max_frequency: int = 20,
+        T: float = 52.0,
+        horizon: float | None = None,
+        time_unit: str | None = None,
+        ax: Any = None,
     ) -> Self:
         """Ask a fitted model for every history, and draw the map.
 
         Parameters
         ----------
-        estimator : object with `predict_alive`
+        estimator : object with `predict_alive`, or with `predict_purchases` for a `horizon`
             Fitted model; it is given a table with `frequency`, `recency` and `T`.
         max_frequency : int, default=20
             Largest frequency drawn.
         T : float, default=52.0
             Time since the first purchase, in `time_unit`.
+        horizon : float, default=None
+            Draw the purchases to expect in so long a time ahead, in `time_unit`; None draws P(alive).
         time_unit : {"h", "D", "W", "M", "Y"} or None, default=None
             Unit of the model, for the labels; None says "time units".
         ax : matplotlib Axes or None
@@ -127,7 +144,9 @@ class AliveDisplay(Display):
         -------
         AliveDisplay
         """
-        check_value("estimator", estimator, (Having(("predict_alive",)),), cls.__name__)
+        check_value("horizon", horizon, (POSITIVE, NONE), cls.__name__)
+        asked = "predict_alive" if horizon is None else "predict_purchases"
+        check_value("estimator", estimator, (Having((asked,)),), cls.__name__)
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
         check_value("T", T, (Number(0, closed="neither"),), cls.__name__)
         check_value("time_unit", time_unit, (UNITS, NONE), cls.__name__)
@@ -135,10 +154,13 @@ class AliveDisplay(Display):
         steps = int(min(_CELLS, max(np.floor(T), 10)))
         recency = T * np.arange(1, steps + 1) / steps
         shape = (frequency.size, recency.size)
-        p_alive = np.asarray(estimator.predict_alive(_histories(frequency, recency, T)), dtype=np.float64)
-        return cls(p_alive=p_alive.reshape(shape), frequency=frequency, recency=recency, time_unit=time_unit).plot(
-            ax=ax
-        )
+        histories = _histories(frequency, recency, T)
+        if horizon is None:
+            found = {"p_alive": estimator.predict_alive(histories)}
+        else:
+            found = {"expected_purchases": estimator.predict_purchases(histories, horizon)}
+        cells = {name: np.asarray(values, dtype=np.float64).reshape(shape) for name, values in found.items()}
+        return cls(frequency=frequency, recency=recency, time_unit=time_unit, horizon=horizon, **cells).plot(ax=ax)
 
     def plot(self, ax: Any = None, *, bins: int = 20) -> Self:
         """Draw the histogram or the map.
@@ -156,13 +178,13 @@ class AliveDisplay(Display):
         """
         check_value("bins", bins, (integer(1),), "AliveDisplay")
         if self.frequency is None or self.recency is None:
-            return self._histogram(self._canvas(ax), bins)
+            return self._histogram(self._canvas(ax), np.asarray(self.p_alive), bins)
         return self._map(self._canvas(ax, 7.4, 4.8), self.frequency, self.recency)
 
-    def _histogram(self, ax: Any, bins: int) -> Self:
-        counts, edges = np.histogram(self.p_alive, bins=bins, range=(0, 1))
+    def _histogram(self, ax: Any, p_alive: np.ndarray, bins: int) -> Self:
+        counts, edges = np.histogram(p_alive, bins=bins, range=(0, 1))
         self.bars_ = ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white")
-        mean = float(self.p_alive.mean())
+        mean = float(p_alive.mean())
         ax.axvline(mean, color=INK, linewidth=1, linestyle="--")
         right = mean > 0.5
         ax.annotate(
@@ -175,7 +197,7 @@ class AliveDisplay(Display):
             va="top",
             color=INK,
         )
-        bare(ax, f"P(alive) of {self.p_alive.size:,} customers", "P(alive)", "Customers")
+        bare(ax, f"P(alive) of {p_alive.size:,} customers", "P(alive)", "Customers")
         ax.set_xlim(0, 1)
         ax.margins(y=0.12)
         percent(ax.xaxis)
@@ -184,24 +206,34 @@ class AliveDisplay(Display):
     def _map(self, ax: Any, frequency: np.ndarray, recency: np.ndarray) -> Self:
         step, unit = recency[0], UNIT_NAMES.get(str(self.time_unit), "time units")
         x, y = np.append(recency - step / 2, recency[-1] + step / 2), np.append(frequency, frequency[-1] + 1) - 0.5
-        self.mesh_ = ax.pcolormesh(x, y, self.p_alive, cmap=SEQUENTIAL, vmin=0, vmax=1)
-        levels = [level for level in (0.1, 0.5, 0.9) if self.p_alive.min() < level < self.p_alive.max()]
-        tints = ["white" if level > _DARK else INK for level in levels]
-        if levels and min(self.p_alive.shape) > 1:
-            lines = ax.contour(recency, frequency, self.p_alive, levels=levels, colors=tints, linewidths=0.8)
-            ax.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %", fontsize=8)
+        alive = self.expected_purchases is None
+        cells = np.asarray(self.p_alive if alive else self.expected_purchases)
+        top = 1.0 if alive else max(float(cells.max()), 1e-9)
+        self.mesh_ = ax.pcolormesh(x, y, cells, cmap=SEQUENTIAL, vmin=0, vmax=top)
+        levels = [level for level in _levels(alive, top) if cells.min() < level < cells.max()]
+        tints = ["white" if level > _DARK * top else INK for level in levels]
+        if levels and min(cells.shape) > 1:
+            lines = ax.contour(recency, frequency, cells, levels=levels, colors=tints, linewidths=0.8)
+            ax.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %" if alive else f"{level:g}", fontsize=8)
+        what = "P(alive)" if alive else f"Purchases to expect in {self.horizon:.3g} {unit},"
         bare(
             ax,
-            f"P(alive) {recency[-1]:.3g} {unit} after the first purchase",
+            f"{what} {recency[-1]:.3g} {unit} after the first purchase",
             f"Recency: {unit} from first to last purchase",
             "Frequency: repeat purchases",
             None,
         )
         bar = self.figure_.colorbar(self.mesh_, ax=ax, pad=0.02)
         bar.outline.set_visible(False)
-        percent(bar.ax.yaxis)
+        if alive:
+            percent(bar.ax.yaxis)
         ax.yaxis.get_major_locator().set_params(integer=True)
         return self
+
+
+def _levels(alive: bool, top: float) -> list[float]:
+    """Where lines are drawn: at round probabilities, or at counts each twice the one before."""
+    return [0.1, 0.5, 0.9] if alive else [float(2**power) for power in range(-3, 11) if 2.0**power >= 0.02 * top]
 
 
 def _histories(frequency: np.ndarray, recency: np.ndarray, observed: float) -> Any:

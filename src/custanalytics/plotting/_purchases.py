@@ -1,20 +1,25 @@
-"""Whether the purchases that a model expected came, by how often customers had bought before."""
+"""Whether the purchases that models expected came, by how often customers had bought before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 
-from custanalytics._params import check_value, integer
-from custanalytics.plotting._style import BLUE, GREY, INK, ORANGE, Display, bare, numbers, same_length
+from custanalytics import _frames
+from custanalytics._columns import FREQUENCY
+from custanalytics._holdouts import holdout_counts
+from custanalytics._params import POSITIVE, check_value, integer
+from custanalytics.plotting._models import by_name, weights
+from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, Display, bare, finite, numbers, same_length
 
 
 class PurchasesDisplay(Display):
-    """Mean actual and expected purchases in a holdout, by frequency before it.
+    """Mean actual and expected purchases in a holdout, by frequency before it: conditional expectations.
 
-    Made by `from_predictions`. The two lines lie together where a model is right for customers of every
-    frequency; apart at the right end, it misjudges the best.
+    Made by `from_estimator`, of one fitted model or several, or by `from_predictions`. The lines lie together where a
+    model is right for customers of every frequency; apart at the right end, it misjudges the best.
 
     Parameters
     ----------
@@ -24,8 +29,8 @@ class PurchasesDisplay(Display):
         Customers.
     actual : ndarray of shape (n_groups,)
         Mean purchases in the holdout.
-    expected : ndarray of shape (n_groups,)
-        Mean purchases expected.
+    expected : ndarray of shape (n_groups,), or mapping of str to such arrays
+        Mean purchases expected, or those of each model.
     open_ended : bool
         Whether the last group holds more than its own frequency.
 
@@ -36,10 +41,14 @@ class PurchasesDisplay(Display):
     figure_ : matplotlib Figure
         Figure of the axes.
     actual_line_, expected_line_ : matplotlib Line2D
-        The two lines.
+        The line of what came, and that of the (first) model.
+    expected_lines_ : dict of str to matplotlib Line2D
+        The line of each model.
 
     See Also
     --------
+    FrequencyDisplay : Whether a model explains the purchases before.
+    TrackingDisplay : Purchases over time.
     GainsDisplay : Whether a prediction puts the right customers first.
 
     Notes
@@ -68,7 +77,7 @@ class PurchasesDisplay(Display):
         frequency: np.ndarray,
         counts: np.ndarray,
         actual: np.ndarray,
-        expected: np.ndarray,
+        expected: np.ndarray | Mapping[str, np.ndarray],
         open_ended: bool = False,
     ) -> None:
         self.frequency = frequency
@@ -87,8 +96,8 @@ class PurchasesDisplay(Display):
         ----------
         actual : array-like of shape (n_customers,)
             Purchases in the holdout.
-        expected : array-like of shape (n_customers,)
-            Purchases expected for the length of the holdout.
+        expected : array-like of shape (n_customers,), or mapping of str to such arrays
+            Purchases expected for the length of the holdout, or those of several models by name.
         frequency : array-like of shape (n_customers,)
             Repeat purchase periods before it.
         max_frequency : int, default=7
@@ -107,22 +116,90 @@ class PurchasesDisplay(Display):
         InvalidDataError
             If a number is missing.
         """
-        check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
-        given = {"actual": actual, "expected": expected, "frequency": frequency}
+        several = isinstance(expected, Mapping)
+        named = dict(expected) if several else {"expected": expected}
+        given = {"actual": actual, **named, "frequency": frequency}
         arrays = {name: numbers(values, name, cls.__name__) for name, values in given.items()}
         same_length(cls.__name__, **arrays)
-        groups = np.minimum(arrays["frequency"], max_frequency)
-        labels, codes, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        before, came = arrays.pop("frequency"), arrays.pop("actual")
+        return cls._averaged(before, came, arrays if several else arrays["expected"], max_frequency).plot(ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        table: Any,
+        holdout: Any,
+        *,
+        horizon: float,
+        max_frequency: int = 7,
+        sample_weight: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Ask fitted models, average by frequency, and draw.
+
+        Parameters
+        ----------
+        estimator : fitted model, or mapping of str to fitted model
+            With `predict_purchases(table, horizon)`; fitted to nothing that came after the table.
+        table : frame or mapping of arrays
+            One row per customer as of the start of the holdout, with `frequency` and what the models need.
+        holdout : str, array-like of shape (n_customers,) or frame
+            Purchases of each customer in the holdout: the name of a column, an array, or the log of the holdout, of
+            which each distinct day with a purchase counts.
+        horizon : float
+            Length of the holdout, in the time unit of the models.
+        max_frequency : int, default=7
+            The last group: this frequency and all above.
+        sample_weight : array-like of shape (n_customers,) or str, optional
+            How many customers each row stands for, or the column that says so.
+        ax : matplotlib Axes or None
+            Axes to draw on; a new figure if None.
+
+        Returns
+        -------
+        PurchasesDisplay
+
+        Raises
+        ------
+        InvalidDataError
+            If a count is missing or is no whole number.
+        """
+        models = by_name(estimator, ("predict_purchases",), cls.__name__)
+        check_value("horizon", horizon, (POSITIVE,), cls.__name__)
+        frame = _frames.read(table, (FREQUENCY,), cls.__name__, "RFMSummary makes such a table from a log.")
+        came = holdout_counts(frame, holdout, cls.__name__)
+        expected = {
+            name: numbers(model.predict_purchases(frame.to_native(), horizon), name, cls.__name__)
+            for name, model in models.items()
+        }
+        before, weight = finite(frame, FREQUENCY, cls.__name__), weights(frame, sample_weight, cls.__name__)
+        return cls._averaged(before, came, expected, max_frequency, weight).plot(ax=ax)
+
+    @classmethod
+    def _averaged(
+        cls, frequency: np.ndarray, actual: np.ndarray, expected: Any, max_frequency: int, weight: Any = None
+    ) -> Self:
+        check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
+        weight = np.ones(frequency.size) if weight is None else weight
+        labels, codes = np.unique(np.minimum(frequency, max_frequency), return_inverse=True)
+        counts = np.bincount(codes, weight)
+        some = counts > 0
+
+        def means(values: np.ndarray) -> np.ndarray:
+            return np.bincount(codes, weight * values)[some] / counts[some]
+
+        several = isinstance(expected, Mapping)
         return cls(
-            frequency=labels.astype(np.int64),
-            counts=counts,
-            actual=np.bincount(codes, arrays["actual"]) / counts,
-            expected=np.bincount(codes, arrays["expected"]) / counts,
-            open_ended=bool(arrays["frequency"].max() > max_frequency),
-        ).plot(ax=ax)
+            frequency=labels[some].astype(np.int64),
+            counts=counts[some].astype(np.int64) if (counts % 1 == 0).all() else counts[some],
+            actual=means(actual),
+            expected={name: means(each) for name, each in expected.items()} if several else means(expected),
+            open_ended=bool(frequency.max() > max_frequency),
+        )
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the two lines.
+        """Draw the lines.
 
         Parameters
         ----------
@@ -135,9 +212,17 @@ class PurchasesDisplay(Display):
         """
         ax = self._canvas(ax)
         at = np.arange(self.frequency.size)
-        ax.vlines(at, self.actual, self.expected, color=GREY, linewidth=1)
+        given = self.expected if isinstance(self.expected, Mapping) else {"Expected": self.expected}
+        if len(given) == 1:
+            ax.vlines(at, self.actual, next(iter(given.values())), color=GREY, linewidth=1)
         (self.actual_line_,) = ax.plot(at, self.actual, "o-", color=BLUE, linewidth=2, label="Actual")
-        (self.expected_line_,) = ax.plot(at, self.expected, "s--", color=ORANGE, linewidth=2, label="Expected")
+        self.expected_lines_ = {}
+        for place, (name, values) in enumerate(given.items()):
+            color, mark = SERIES[1 + place % (len(SERIES) - 1)], "sD^vP"[place % 5]
+            (self.expected_lines_[name],) = ax.plot(
+                at, values, f"{mark}--", color=color, linewidth=2, markersize=5, label=name
+            )
+        self.expected_line_ = next(iter(self.expected_lines_.values()))
         names = [str(value) for value in self.frequency]
         if self.open_ended:
             names[-1] += "+"
