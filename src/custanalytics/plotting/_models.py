@@ -27,7 +27,8 @@ def by_name(estimator: Any, methods: tuple[str, ...], owner: str) -> dict[str, A
 
 
 def new_customer_counts(model: Any, n: np.ndarray, horizon: float) -> np.ndarray:
-    """P(X(horizon) = n) of a new customer."""
+    """P(X(horizon) = n) of a new customer; whole horizons as integers, which models of opportunities ask for."""
+    horizon = int(horizon) if horizon == int(horizon) else horizon
     if hasattr(model, "probability_of_purchases"):
         return np.asarray(model.probability_of_purchases(n, horizon), dtype=np.float64)
     new = _frames.table({FREQUENCY: np.zeros(1, np.int64), RECENCY: np.zeros(1), T: np.zeros(1)})

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from custanalytics import _frames
-from custanalytics._columns import DAYS_PER_UNIT, UNIT_NAMES
+from custanalytics._columns import DAYS_PER_UNIT, TIMESTAMP, UNIT_NAMES
 from custanalytics._holdouts import purchases
 from custanalytics._instants import DAY, instant, microseconds
 from custanalytics._params import POSITIVE, UNITS, OneOf, check_value
@@ -161,10 +161,12 @@ class TrackingDisplay(Display):
         ):
             check_value(name, value, (rule,), owner)
         customers, starts = purchases(log, period, owner, columns)
-        zone = _frames.zone_of(_frames.read_log(log, columns, owner=owner, needed=()), "timestamp")
+        frame = _frames.read_log(log, columns, (TIMESTAMP,), owner)
+        zone = _frames.zone_of(frame, TIMESTAMP)
         split = None if cutoff is None else instant(cutoff, "cutoff", owner, zone)
         first, repeats = _cohort(customers, starts, split, owner)
-        stop = (int(starts.max()) // DAY + 1) * DAY if end is None else instant(end, "end", owner, zone)
+        last = int(_frames.times(frame).max())
+        stop = (last // DAY + 1) * DAY if end is None else instant(end, "end", owner, zone)
         ends = _ends(int(first.min()), stop, step, time_unit, owner)
         actual = np.diff(np.searchsorted(np.sort(repeats), ends, side="left"), prepend=0)
         unit = DAYS_PER_UNIT[time_unit] * DAY
