@@ -12,6 +12,7 @@ from scipy import special
 from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
+from custanalytics.clv._given_alive import GivenAlive
 
 
 class BetaGeoModel(BetaDropoutModel):
@@ -136,6 +137,10 @@ class BetaGeoModel(BetaDropoutModel):
         left = np.where(counts > 0, stayed * a / (b + positive - 1.0) * special.betainc(positive, r, share), 0.0)
         result = stayed * np.exp(ways + powers) + left
         return result if result.ndim else float(result)
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
+        (x, _, age), (r, alpha, a, b) = columns, theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + age, a=a, c=b + x)
 
     def _memory(self) -> float:
         r, alpha, a, b = (self.params_[name] for name in self._names)

@@ -20,6 +20,7 @@ from custanalytics.clv import _kernels_beta_geo_beta_binom as _kernels
 from custanalytics.clv._base import refuse
 from custanalytics.clv._counts import OWNER, check_counts
 from custanalytics.clv._discounting import FADED
+from custanalytics.clv._given_alive import GivenThere
 from custanalytics.clv._purchases import CHECKS, PurchaseModel
 
 HINT = (
@@ -157,7 +158,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
             return self._added(table, P_ALIVE, "_alive_ahead", float(ahead))
         return self._at(ahead)._alive(self._read(table), theta)
 
-    def probability_of_purchases(self, n: ArrayLike, horizon: int) -> Any:
+    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
         """Probability that a new customer buys at exactly `n` of the first `horizon` opportunities.
 
         Parameters
@@ -185,6 +186,13 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         buys = choose + special.betaln(alpha + x, beta + idle) - special.betaln(alpha, beta)
         result = np.where(x <= i, np.exp(lasts + buys), 0.0).sum(axis=-1)
         return result if result.ndim else float(result)
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenThere:
+        (x, _, age), (alpha, beta, gamma, delta) = columns, theta
+        return GivenThere(np.column_stack([alpha + x, beta + age - x, np.full(x.size, gamma), delta + age]))
+
+    def _given(self, table: np.ndarray) -> GivenThere:
+        return GivenThere(table)
 
     def _alive_ahead(self, table: Any, ahead: float) -> np.ndarray:
         return self._at(ahead)._alive(self._read(table), self._theta())

@@ -17,6 +17,8 @@ from custanalytics.clv import _fit, _kernels_cnbd, _kernels_cnbd_purchases
 from custanalytics.clv._base import refuse
 from custanalytics.clv._counts import chance_of_counts
 from custanalytics.clv._discounting import discounting
+from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._given_phases import GivenPhases
 from custanalytics.clv._modified_beta_geo import family_starts
 from custanalytics.clv._purchases import PurchaseModel, check_horizons
 from custanalytics.exceptions import FitWarning, MissingColumnError
@@ -243,6 +245,16 @@ class CNBDModel(PurchaseModel):
         r, alpha, a, b = self._theta()
         memory = alpha / max(1.0, a, r * a / (a + b))
         return self._weighted_purchases(table, *finely(*discounting(horizon, rate, memory), rate, memory))
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenPhases:
+        (x, t_x, age), (r, alpha, a, b) = columns, theta
+        scale, tosses = alpha + age, x + self._chances
+        share = (age - t_x) / scale
+        given = GivenAlive.of(x.size, shape=r + self.k_ * x, scale=scale, a=a, c=b + tosses, share=share)
+        return self._given(given.table)
+
+    def _given(self, table: np.ndarray) -> GivenPhases:
+        return GivenPhases(table, self.k_)
 
     def _keep(self, theta: np.ndarray) -> None:
         super()._keep(theta)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from custanalytics.clv import _fit, _kernels_gamma_gompertz
+from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._purchases import PurchaseModel
 
 
@@ -99,6 +100,11 @@ class GammaGompertzNBDModel(PurchaseModel):
     _loglik_loop = staticmethod(_kernels_gamma_gompertz.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_gamma_gompertz.alive_loop)
     _purchases_loop = staticmethod(_kernels_gamma_gompertz.purchases_loop)
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
+        (x, _, age), (r, alpha, b, s, beta) = columns, theta
+        aged = beta * np.exp(-b * age) - np.expm1(-b * age)
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + age, s=s, b=b, beta=aged)
 
     def _memory(self) -> float:
         _, alpha, b, s, beta = self._theta()

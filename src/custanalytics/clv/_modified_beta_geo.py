@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from custanalytics.clv import _fit, _kernels_cnbd
 from custanalytics.clv._counts import chance_of_counts
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
+from custanalytics.clv._given_alive import GivenAlive
 
 
 class ModifiedBetaGeoModel(BetaDropoutModel):
@@ -133,6 +134,10 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
             P(X(horizon) = n).
         """
         return chance_of_counts(n, horizon, 1, 1, self._theta())
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
+        (x, _, age), (r, alpha, a, b) = columns, theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + age, a=a, c=b + x + 1.0)
 
     def _memory(self) -> float:
         r, alpha, a, b = self._theta()

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from custanalytics.clv import _fit, _kernels_nbd
 from custanalytics.clv._counts import check_counts, event_share, negative_binomial
 from custanalytics.clv._covariates import RateCovariateModel
+from custanalytics.clv._given_alive import GivenAlive
 
 
 class NBDModel(RateCovariateModel):
@@ -105,6 +106,10 @@ class NBDModel(RateCovariateModel):
         r, alpha = self._theta()
         result = negative_binomial(check_counts(n), r, event_share(alpha, horizon))
         return result if result.ndim else float(result)
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
+        (x, _, age), (r, alpha) = columns, theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + age)
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         rate = sample.mean(0) if sample.columns[0].any() else 1e-3

@@ -9,6 +9,7 @@ import numpy as np
 
 from custanalytics.clv import _fit, _kernels_pareto_nbd
 from custanalytics.clv._dropout_covariates import CovariateModel
+from custanalytics.clv._given_alive import GivenAlive
 
 
 class ParetoNBDModel(CovariateModel):
@@ -112,6 +113,10 @@ class ParetoNBDModel(CovariateModel):
     _second_derivatives: ClassVar[bool] = True
     _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_pareto_nbd.purchases_loop)
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
+        (x, _, age), (r, alpha, s, beta) = columns, theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + age, s=s, beta=beta + age)
 
     def _memory(self) -> float:
         alpha, s, beta = (self.params_[name] for name in ("alpha", "s", "beta"))

@@ -15,9 +15,10 @@ from custanalytics._columns import DISCOUNTED_PURCHASES, EXPECTED_PURCHASES, FRE
 from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv import _fit
-from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
+from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._design import Customers, Design, each_group
 from custanalytics.clv._discounting import discounting
+from custanalytics.clv._futures import FINITE, Futures
 from custanalytics.clv._kernels import MOST, count_impossible, multiply_by_code
 
 # A check is a function of frequency, recency and T, arrays or expressions alike.
@@ -49,10 +50,11 @@ class CustomerScore(NamedTuple):
     expected_purchases: float
 
 
-class PurchaseModel(LikelihoodModel):
+class PurchaseModel(Futures):
     """A model of purchases while alive, from `frequency`, `recency` and `T`.
 
-    Beyond `LikelihoodModel`, a model sets the two loops of its predictions.
+    Beyond `LikelihoodModel`, a model sets the two loops of its predictions, and says by `_given_alive` what customers
+    are like who are alive: all else about the future follows.
     """
 
     _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, RECENCY, T)
@@ -63,45 +65,72 @@ class PurchaseModel(LikelihoodModel):
     _purchases_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, T, theta, horizons, weights, out)
 
     @each_group
-    def predict_alive(self, table: Any) -> Any:
-        """Probability that each customer is still active at the end of the observation.
+    def predict_alive(self, table: Any, *, ahead: float = 0) -> Any:
+        """Probability that each customer is active at the end of the observation, or some time after it.
 
         Parameters
         ----------
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `recency` and `T`.
+        ahead : float, default=0
+            How long after the end of the observation, in `time_unit`.
 
         Returns
         -------
         ndarray of shape (n_customers,)
-            P(alive at `T`). For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
+            P(alive at `T` + `ahead`). For a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the
             table itself, with the column `p_alive` added.
+
+        Examples
+        --------
+        >>> from custanalytics.clv import ParetoNBDModel
+        >>> model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.656)
+        >>> table = {"frequency": [26, 0], "recency": [30.86, 0.0], "T": [31.0, 39.0]}
+        >>> model.predict_alive(table).round(3), model.predict_alive(table, ahead=52).round(3)
+        (array([0.998, 0.294]), array([0.614, 0.194]))
         """
+        check_value("ahead", ahead, (Number(0),), f"{type(self).__name__}.predict_alive")
         if _engines.is_lazy(table):
             check_is_fitted(self, "params_")
-            return self._added(table, P_ALIVE, "predict_alive")
-        return self._alive(self._read(table), self._theta())
+            return self._added(table, P_ALIVE, "_alive_after", float(ahead))
+        return self._alive_after(table, float(ahead)) if ahead > 0 else self._alive(self._read(table), self._theta())
 
     @each_group
-    def predict_purchases(self, table: Any, horizon: float) -> Any:
-        """Expected number of purchases of each customer in the `horizon` after the observation.
+    def predict_purchases(self, table: Any, horizon: float, *, start: float = 0) -> Any:
+        """Expected number of purchases of each customer in the `horizon` after the observation, or in a later window.
 
         Parameters
         ----------
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `recency` and `T`.
         horizon : float
-            Length of the time ahead, (T, T + horizon], in `time_unit`; may be infinite.
+            Length of the time ahead in `time_unit`; may be infinite.
+        start : float, default=0
+            How long after the observation it begins, in `time_unit`: purchases in (T + start, T + start + horizon] are
+            counted, to the same relative accuracy however short or far away that is.
 
         Returns
         -------
         ndarray of shape (n_customers,)
             Expected purchases; P(alive) is included. For a table in an engine (Polars lazy, DuckDB, Dask, Spark,
             Ibis) the table itself, with the column `expected_purchases` added.
+
+        Examples
+        --------
+        >>> from custanalytics.clv import BetaGeoModel
+        >>> model = BetaGeoModel.from_params(r=0.243, alpha=4.414, a=0.793, b=2.426)
+        >>> table = {"frequency": [26, 2], "recency": [30.86, 30.43], "T": [31.0, 38.86]}
+        >>> model.predict_purchases(table, horizon=52).round(2)
+        array([25.76,  1.56])
+        >>> model.predict_purchases(table, horizon=26, start=26).round(2)  # its second half
+        array([11.84,  0.66])
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
+        check_value("start", start, (FINITE,), f"{type(self).__name__}.predict_purchases")
         if _engines.is_lazy(table):
-            return self._added(table, EXPECTED_PURCHASES, "predict_purchases", float(horizon))
+            return self._added(table, EXPECTED_PURCHASES, "_purchases_within", float(horizon), float(start))
+        if start > 0:
+            return self._purchases_within(table, float(horizon), float(start))
         return self._weighted_purchases(table, np.array([float(horizon)]), np.ones(1))
 
     @each_group
