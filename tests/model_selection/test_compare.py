@@ -153,6 +153,25 @@ def test_origins_of_a_customer_are_taken_together() -> None:
     assert doubled == pytest.approx(wanted)
 
 
+def test_distributions_of_a_fitted_model(cdnow: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    table, future = cdnow
+    model = BetaGeoModel().fit(table)
+    ids = future.drop_duplicates(["customer_id", "timestamp"]).value_counts("customer_id")
+    came = table["customer_id"].map(ids).fillna(0).astype(int).to_numpy()
+    chances = model.predict_count_probabilities(table, np.arange(400), 39)
+    found = by_model(compare_models({"bg": model}, table, future, horizon=39, refit=False).scores).loc["bg"]
+    logs = [np.log(row[k]) for row, k in zip(chances, came, strict=True)]
+    assert found["log_score"] == pytest.approx(np.mean(logs), rel=1e-9)
+    assert found["crps"] == pytest.approx(
+        np.mean([reference.crps(row, k) for row, k in zip(chances, came, strict=True)]), rel=1e-8
+    )
+    models = {"bg": BetaGeoModel(), "pareto": ParetoNBDModel(), "nbd": NBDModel()}
+    ranking = by_model(compare_models(models, table, future, horizon=39).ranking)
+    gap, error = ranking.loc["pareto", ["difference", "standard_error"]]
+    assert gap < 2 * error  # on CDNOW the two cannot be told apart, and dropout is there beyond doubt
+    assert ranking.loc["nbd", "difference"] > 4 * ranking.loc["nbd", "standard_error"]
+
+
 def test_ranks_and_totals_are_those_of_the_metrics(cdnow: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     table, future = cdnow
     model = BetaGeoModel().fit(table)
@@ -350,6 +369,10 @@ def test_messages() -> None:
         compare_models({}, TABLE, "came", horizon=39)
     with pytest.raises(ValueError, match="The name 'past rate' is that of the baseline"):
         compare_models({"past rate": PoissonModel()}, TABLE, "came", horizon=39)
+    with pytest.raises(ValueError, match="'cutoffs' parameter of compare_models must be an int in the range"):
+        compare_models(models, log=load_cdnow(), summary=RFMSummary(), cutoffs=0, horizon=39)
+    with pytest.raises(ValueError, match="'cutoffs' parameter of compare_models must be a date"):
+        compare_models(models, log=load_cdnow(), summary=RFMSummary(), cutoffs=["then"], horizon=39)
     with pytest.raises(ValueError, match="'horizon' parameter of compare_models must be a float"):
         compare_models(models, TABLE, "came", horizon=0)
     with pytest.raises(ValueError, match="'ranked_by' parameter of compare_models must be a str among"):

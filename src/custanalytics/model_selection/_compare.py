@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,19 +143,18 @@ def compare_models(
     >>> models = {"BG/NBD": BetaGeoModel(), "NBD": NBDModel()}
     >>> past, future = temporal_split(load_cdnow(), "1997-10-01", horizon=39, time_unit="W")
     >>> table = RFMSummary(as_of="1997-09-30").fit_transform(past)
-    >>> compare_models(models, table, future, horizon=39).scores[["model", "rmse", "predicted_to_actual"]].round(3)
-           model   rmse  predicted_to_actual
-    0     BG/NBD  1.608                0.879
-    1        NBD  1.860                1.557
-    2  past rate  2.212                1.557
+    >>> found = compare_models(models, table, future, horizon=39)
+    >>> found.ranking[["model", "log_score", "crps", "predicted_to_actual", "difference", "standard_error"]].round(3)
+           model  log_score   crps  predicted_to_actual  difference  standard_error
+    0     BG/NBD     -0.984  0.510                0.879       0.000             NaN
+    1        NBD     -1.064  0.604                1.557       0.079           0.015
+    2  past rate        NaN    NaN                1.557         NaN             NaN
 
-    At three origins of thirteen weeks each, the best model first:
+    At three origins of thirteen weeks each:
 
-    >>> rolling = compare_models(
-    ...     models, log=load_cdnow(), summary=RFMSummary(), cutoffs=3, horizon=13, ranked_by="rmse"
-    ... )
-    >>> rolling.best
-    'BG/NBD'
+    >>> rolling = compare_models(models, log=load_cdnow(), summary=RFMSummary(), cutoffs=3, horizon=13)
+    >>> rolling.scores["origin"].unique().tolist(), rolling.best
+    (['1997-10-01', '1997-12-31', '1998-04-01'], 'BG/NBD')
     """
     _check(horizon, step, refit, baseline, ranked_by, max_frequency)
     named = _named(models, refit)
@@ -215,7 +215,8 @@ def _origins(
     if table is not None or holdout is not None:
         raise ValueError(f"{OWNER} takes a table with its holdout or a log, not both.")
     check_value("summary", summary, (Having(("get_params", "fit_transform")),), f"{OWNER} with a log")
-    check_value("cutoffs", cutoffs, (integer(1), Having(("__iter__",))), OWNER)
+    if isinstance(cutoffs, Real):
+        check_value("cutoffs", cutoffs, (integer(1),), OWNER)
     found = rolling_origins(log, summary, cutoffs, horizon, step, end, OWNER)
     return (origin._replace(frame=_filled(origin.frame)) for origin in found)
 

@@ -34,7 +34,7 @@ def rolling_origins(
 ) -> Iterator[Origin]:
     """An origin per cutoff: the summary of the log as of its eve, and what another `horizon` adds to it."""
     params = summary.get_params(deep=False)
-    unit, half = params.get("time_unit", "W"), _HALF[params.get("period", "D")]
+    unit, half = params.get("time_unit", "W"), _HALF.get(params.get("period", "D"), _HALF["D"])
     columns = params.get("columns")
     for at in _cutoffs(log, cutoffs, horizon, step, end, columns, unit, owner):
         now, later = (_summarised(summary, log, at + ahead - half) for ahead in (0, microseconds(horizon, unit)))
