@@ -208,8 +208,10 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         discounting._purchases_loop = partial(_kernels.purchases_loop, rate)
         return discounting._weighted_purchases(table, np.array([horizon]), np.ones(1))
 
-    def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return super()._weighted_purchases(table, np.floor(horizons), weights)
+    def _if_alive(
+        self, columns: tuple[np.ndarray, ...], theta: np.ndarray, horizons: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        return super()._if_alive(columns, theta, np.floor(horizons), weights)
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
         columns = super()._read(table)

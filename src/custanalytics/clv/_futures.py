@@ -56,7 +56,7 @@ class Futures(LikelihoodModel):
         >>> model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.656)
         >>> table = {"frequency": [26, 0], "recency": [30.86, 0.0], "T": [31.0, 39.0]}
         >>> model.predict_count_probabilities(table, n=[0, 1, 2], horizon=4).round(3)
-        array([[0.122, 0.218, 0.225],
+        array([[0.104, 0.207, 0.242],
                [0.988, 0.011, 0.001]])
         """
         owner = f"{type(self).__name__}.predict_count_probabilities"
@@ -103,8 +103,8 @@ class Futures(LikelihoodModel):
         >>> model = BetaGeoModel.from_params(r=0.243, alpha=4.414, a=0.793, b=2.426)
         >>> table = {"frequency": [26, 2], "recency": [30.86, 30.43], "T": [31.0, 38.86]}
         >>> model.predict_count_quantiles(table, q=[0.05, 0.5, 0.95], horizon=26)
-        array([[ 0, 14, 28],
-               [ 0,  0,  4]])
+        array([[ 1, 16, 27],
+               [ 0,  0,  3]])
         """
         owner = f"{type(self).__name__}.predict_count_quantiles"
         levels = np.asarray(q, dtype=np.float64)
@@ -158,7 +158,7 @@ class Futures(LikelihoodModel):
         >>> table = {"frequency": [26, 2], "recency": [30.86, 30.43], "T": [31.0, 38.86]}
         >>> futures = model.sample(table, n_draws=10_000, horizon=26, rng=0)
         >>> futures.mean(axis=1).round(1), model.predict_purchases(table, horizon=26).round(1)
-        (array([13.9,  0.9]), array([13.9,  0.9]))
+        (array([15. ,  0.9]), array([15. ,  0.9]))
         """
         owner = f"{type(self).__name__}.sample"
         check_value("n_draws", n_draws, (integer(1),), owner)
@@ -192,7 +192,7 @@ class Futures(LikelihoodModel):
         >>> from custanalytics.clv import ParetoNBDModel
         >>> model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.656)
         >>> model.probability_of_purchases([0, 1, 2], horizon=39).round(3)
-        array([0.579, 0.182, 0.089])
+        array([0.594, 0.166, 0.082])
         """
         theta = self._theta()
         counts = check_counts(n)

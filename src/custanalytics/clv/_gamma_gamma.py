@@ -14,6 +14,7 @@ from custanalytics._engine_checks import Check, absent
 from custanalytics._params import check_params, warn
 from custanalytics.clv import _fit, _kernels_gamma_gamma, _spend_sums
 from custanalytics.clv._base import SUMMARY_HINT, WEIGHT_CHECK, LikelihoodModel, refuse, weight_column
+from custanalytics.clv._given_alive import Spend
 from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError
 
 Q_BELOW_ONE = "GammaGammaModel: q <= 1, so that the mean spend over all customers is infinite"
@@ -45,8 +46,8 @@ class GammaGammaModel(LikelihoodModel):
     penalty : float or mapping, default=0.0
         Weight of the squared log-parameters (`v` in units of the mean spend) that is taken off the log-likelihood:
         a normal prior of variance 1 / (2 * penalty) on each of them.
-        A mapping from parameters to pairs (median, spread) gives those a log-normal prior each, in the currency of the log
-        where they carry it; the spread is the standard deviation of the logarithm.
+        A mapping from parameters to pairs (median, spread) gives those a log-normal prior each, in the currency of the
+        log where they carry it; the spread is the standard deviation of the logarithm.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9
@@ -207,6 +208,19 @@ class GammaGammaModel(LikelihoodModel):
         _jit.run(_kernels_gamma_gamma.spend_loop, x.size, x, np.maximum(m, 0.0), theta, out=(result,))
         self._warn_of_endless(int(np.count_nonzero(np.isinf(result))), result.size)
         return result
+
+    def _spend_one(self, frequency: float, monetary_value: float) -> float:
+        """`predict_spend` of one customer, in the operations of `spend_loop`."""
+        p, q, v = (self.params_[name] for name in self._names)
+        spent = frequency * max(monetary_value, 0.0) if frequency > 0 else 0.0
+        weight = p * frequency + (q - 1.0)
+        return p * (v + spent) / weight if weight > 0 else np.inf
+
+    def _spend_given(self, table: Any) -> Spend:
+        """How the next purchases of each customer are distributed."""
+        p, q, v = self._theta()
+        x, m = self._read(table)
+        return Spend(float(p), q + p * x, v + np.where(x > 0, x * np.maximum(m, 0.0), 0.0))
 
     def _warn_of_endless(self, endless: int, n: int) -> None:
         if endless:

@@ -17,12 +17,14 @@ from custanalytics._columns import DAYS_PER_UNIT, FREQUENCY, LIFETIME_VALUE, MON
 from custanalytics._params import NONE, Having, Number, OneOf, Rule, check_params
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._beta_geo import BetaGeoModel
-from custanalytics.clv._discounting import discounting, force_of_discount
+from custanalytics.clv._customer_values import CustomerValues
+from custanalytics.clv._discounting import discounting
 from custanalytics.clv._gamma_gamma import GammaGammaModel
+from custanalytics.clv._posterior_value import ValueUncertainty
 from custanalytics.clv._saved import Saved
 
 
-class LifetimeValue(Saved):
+class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
     """What each customer is expected to be worth over a horizon.
 
     Expected purchases from one model times expected spend per purchase from another, times the margin, each purchase
@@ -177,11 +179,8 @@ class LifetimeValue(Saved):
         purchases, spend = self._models()
         if _engines.is_lazy(table):
             return _engines.native(self._added(table, purchases, spend))
-        count = self._discounted(purchases, table)
         worth = float(spend) if isinstance(spend, Real) else spend.predict_spend(table)
-        nothing = (count == 0) | (worth == 0) | (self.margin == 0)
-        with np.errstate(invalid="ignore"):  # nothing is worth nothing, even where another factor is infinite
-            return np.where(nothing, 0.0, count * worth * float(self.margin))
+        return self._value(self._discounted(purchases, table), worth)
 
     def _models(self) -> tuple[Any, Any]:
         if hasattr(self, "purchases_"):
@@ -217,7 +216,7 @@ class LifetimeValue(Saved):
         return lazy.with_columns(value.alias(LIFETIME_VALUE))
 
     def _discounted(self, purchases: Any, table: Any) -> np.ndarray:
-        horizon, rate = float(self.horizon), force_of_discount(float(self.discount_rate), self.time_unit)
+        horizon, rate = float(self.horizon), self._force()
         if hasattr(purchases, "predict_discounted_purchases"):
             return purchases.predict_discounted_purchases(table, horizon, rate)
         times, weights = discounting(horizon, rate, memory=np.inf)
