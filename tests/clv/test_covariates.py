@@ -1,4 +1,4 @@
-"""Static covariates: exact likelihoods and derivatives, recovery, predictions per customer, and what changes nothing."""
+"""Static covariates: exact likelihoods and derivatives, recovery, predictions, and what changes nothing."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ class Saved(BaseEstimator):
     """A fitted model that can be written to JSON and read back: its settings and what it learned, no data."""
 
     _learned: ClassVar[tuple[str, ...]] = ()  # the attributes that a fit sets
+    _unsaved: ClassVar[tuple[str, ...]] = ()  # settings that are data
 
     def to_json(self) -> str:
         """Write the fitted model as JSON.
@@ -73,9 +74,13 @@ class Saved(BaseEstimator):
 
 def _document(model: Saved) -> dict[str, Any]:
     check_is_fitted(model)
-    settings = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+    settings = {name: _plain(value) for name, value in _settings(model).items()}
     learned = {name: _plain(getattr(model, name)) for name in model._learned if hasattr(model, name)}
     return {"model": type(model).__name__, "settings": settings, "learned": learned}
+
+
+def _settings(model: Saved) -> dict[str, Any]:
+    return {name: value for name, value in model.get_params(deep=False).items() if name not in model._unsaved}
 
 
 def _plain(value: Any) -> Any:
@@ -97,7 +102,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unfitted(model: Saved) -> dict[str, Any]:
-    settings = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+    settings = {name: _plain(value) for name, value in _settings(model).items()}
     return {"model": type(model).__name__, "settings": settings, "learned": {}}
 
 

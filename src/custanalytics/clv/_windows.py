@@ -1,0 +1,104 @@
+"""Customers and the time ahead of them, in pieces of constant covariates; what a fit makes as small as it can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from custanalytics.clv import _fit
+from custanalytics.clv._calendar import Calendar, Pieces
+
+if TYPE_CHECKING:
+    from custanalytics.clv._time_varying import TimeVaryingModel
+
+_X, _W = np.polynomial.legendre.leggauss(10)
+_NODES, _WEIGHTS = 0.5 * (_X + 1.0), 0.5 * _W
+
+
+class Watched(NamedTuple):
+    """Customers as a model sees them: what they did, and their time before and after the last purchase in pieces."""
+
+    x: np.ndarray
+    weight: np.ndarray
+    before: Pieces
+    after: Pieces
+    bought: np.ndarray  # sum of the covariates of the rate at all repeat purchases: (n_rate_covariates,)
+
+
+class Window(NamedTuple):
+    """Time ahead of some customers, in pieces: how long, and how fast purchases and dropout run there."""
+
+    length: np.ndarray
+    rates: np.ndarray
+    hazards: np.ndarray
+
+    def edges(self) -> np.ndarray:
+        """Where the pieces begin, and the end of the last: shape (n_pieces + 1,)."""
+        return np.concatenate(([0.0], np.cumsum(self.length)))
+
+    def cut(self, times: np.ndarray) -> tuple[np.ndarray, Window]:
+        """The same time cut also at some times; with where each new piece ends."""
+        edges = self.edges()
+        ends = np.unique(np.concatenate((edges[1:], times)))
+        begins = np.concatenate(([0.0], ends[:-1]))
+        at = np.clip(np.searchsorted(edges, begins, side="right") - 1, 0, self.length.size - 1)
+        with np.errstate(invalid="ignore"):
+            return ends, Window(ends - begins, self.rates[at], self.hazards[at])
+
+
+@dataclass
+class Objective:
+    """The function of log-parameters and coefficients to minimise: value and gradient."""
+
+    model: TimeVaryingModel
+    calendar: Calendar
+    watched: Watched
+    penalty: _fit.Penalty
+    units: np.ndarray
+
+    def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
+        k, n, m = self.units.size, logs.size, self.watched.bought.size
+        theta, coefficients = np.exp(logs[:k]) * self.units, logs[k:]
+        rates, hazards = self.model._weights(self.calendar, coefficients)
+        value, by_theta, by_rate, by_hazard = self.model._likelihoods(self.watched, rates, hazards, theta)
+        gradient = np.empty(n)
+        gradient[:k] = by_theta * theta
+        columns = self.model._columns_of_values()
+        values = self.calendar.values
+        gradient[k : k + m] = values[:, columns[:m]].T @ by_rate + self.watched.bought
+        gradient[k + m :] = values[:, columns[m:]].T @ by_hazard
+        value += float(coefficients[:m] @ self.watched.bought)
+        return self.penalty.value(logs) - value, self.penalty.gradient(logs) - gradient
+
+
+def discounted_sums(edges: np.ndarray, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times t_k and weights w_k with sum of w_k E[X(t_k)] = integral over the window of exp(-rate t) dE[X(t)].
+
+    By parts, as `_discounting.discounting` has it. Expectations bend where pieces meet, and elsewhere on a scale of
+    `memory` and more: Gauss and Legendre's rule is taken between those, on stretches that grow with time.
+    """
+    end = edges[-1]
+    if rate == 0.0 or end == 0.0 or end == inf:
+        return np.array([end]), np.ones(1)
+    cuts = [0.0]
+    for edge in edges[1:]:
+        while edge - cuts[-1] > 1e-12 * edge:
+            longest = min(memory + cuts[-1], 2.0 / rate)
+            cuts.append(min(cuts[-1] + longest, edge))
+    begins, lengths = np.array(cuts[:-1]), np.diff(cuts)
+    times = (begins[:, None] + lengths[:, None] * _NODES).ravel()
+    weights = rate * (lengths[:, None] * _WEIGHTS).ravel() * np.exp(-rate * times)
+    return np.append(times, end), np.append(weights, np.exp(-rate * end))
+
+
+def mean_lifetime(s: float, beta: np.ndarray, horizon: float) -> np.ndarray:
+    """Mean of min(lifetime, horizon) where P(lifetime > t) = (beta / (beta + t))^s."""
+    growth = np.log1p(horizon / beta)
+    exponent = (s - 1.0) * growth
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        share = np.where(np.abs(exponent) < 1e-8, 1.0 - 0.5 * exponent, -np.expm1(-exponent) / exponent)
+        far = beta * (-np.expm1(-exponent) / (s - 1.0)) if s != 1.0 else growth
+        return np.where(np.isinf(growth), far, beta * growth * share)
