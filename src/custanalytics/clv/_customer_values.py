@@ -26,6 +26,7 @@ from custanalytics._params import NOT_NEGATIVE, Rule, check_params, check_value,
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._discounting import FADED, discounting, force_of_discount
 from custanalytics.clv._futures import Futures
+from custanalytics.clv._gamma_gamma import GammaGammaModel
 from custanalytics.clv._given_alive import Spend
 from custanalytics.clv._purchases import PurchaseModel
 
@@ -289,7 +290,7 @@ def _discounted_alone(purchases: PurchaseModel, frequency: float, age: float, ho
 
 
 def _spend_alone(spend: Any, frequency: float, monetary_value: float, row: dict[str, list[float]]) -> float:
-    if hasattr(spend, "_spend_one"):
+    if type(spend) is GammaGammaModel:  # others may look at more columns
         return float(spend._spend_one(float(frequency), float(monetary_value)))
     return float(spend.predict_spend(row)[0])
 

@@ -38,8 +38,11 @@ class GammaGammaModel(LikelihoodModel):
     Every purchase of a customer is gamma distributed about that customer's own mean, and the means differ between
     customers. Customers with few repeat purchases are drawn towards the population, those with many keep their
     own average. It applies where spend varies around a stable mean and has nothing to do with how often somebody
-    buys; it does not where heavy buyers spend systematically more or less per purchase (correlate `frequency` with
-    `monetary_value` among repeat buyers first), or where prices are subscriptions.
+    buys (`spend_independence_test` says); where heavy buyers spend systematically more or less per purchase,
+    `CorrelatedGammaGammaModel` does. It does not apply where prices are subscriptions.
+
+    `monetary_value` is what a purchase brought, before or after returns, but the same for all: net of returns, somebody
+    who sent everything back has 0 or less, says nothing about the value of what is kept, and is left out of the fit.
 
     Parameters
     ----------

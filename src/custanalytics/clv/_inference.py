@@ -21,6 +21,7 @@ CONTAINED_IN = {
     "NBDModel": ("BetaGeoModel", "ModifiedBetaGeoModel", "ParetoNBDModel"),
     "ParetoNBDModel": ("GammaGompertzNBDModel",),
     "ShiftedBetaGeoModel": ("BetaDiscreteWeibullModel",),
+    "GammaGammaModel": ("CorrelatedGammaGammaModel",),
 }
 
 

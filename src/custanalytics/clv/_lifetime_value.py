@@ -200,7 +200,7 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
         checks = getattr(purchases, "_checks", ())
         if checks:
             _engine_checks.refuse(lazy, checks, *_engine_checks.numbers(lazy, count_columns))
-        if isinstance(spend, GammaGammaModel):
+        if type(spend) is GammaGammaModel:
             worth = spend._spend_expression(spend._checked(table))
         elif isinstance(spend, Real):
             worth = nw.lit(float(spend))
