@@ -1,4 +1,4 @@
-"""Intervals of whole numbers, from draws of them."""
+"""Shortest intervals of what customers will do, from draws of it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,45 @@ from typing import Any
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.clv._kernels_posterior import windows_loop
+from custanalytics.clv._kernels_posterior import amounts_loop, counts_loop
 
-FUTURES = 1000  # draws of the purchases of each customer, at least
+FUTURES, FEWER = 1000, 400  # draws of the purchases of each customer, at least; the latter where there are many
+MANY = 20_000  # distinct customers
 STEPS = 64  # probabilities that are tried for the intervals of a table
+GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+MOST_RENEWALS = 10_000  # chances to renew that are looked at
 
 
-def drawn_counts(models: list[Any], table: dict[str, np.ndarray], horizon: float) -> np.ndarray:
-    """Purchases ahead of each customer, some draws by each of the models: shape (n_customers, n_draws)."""
-    each = -(-FUTURES // len(models))
+def futures_each(n_models: int, n_customers: int) -> int:
+    """How many futures of a customer are drawn by each of some models."""
+    return -(-(FUTURES if n_customers <= MANY else FEWER) // n_models)
+
+
+def drawn_counts(models: list[Any], table: dict[str, np.ndarray], horizon: float, each: int) -> np.ndarray:
+    """Purchases ahead of each customer, `each` draws by each of the models: shape (n_customers, n_draws)."""
     counts = np.empty((next(iter(table.values())).size, each * len(models)), np.int64)
     for at, model in enumerate(models):
-        counts[:, at * each : (at + 1) * each] = model.sample(table, each, horizon, at)
+        draw = model.sample if hasattr(model, "sample") else _Renewals(model).sample
+        counts[:, at * each : (at + 1) * each] = draw(table, each, horizon, at)
     return counts
+
+
+class _Renewals:
+    """Draws of renewals under contract, from the chances to be a customer still: evenly spread ones."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def sample(self, table: dict[str, np.ndarray], n_draws: int, horizon: float, at: int) -> np.ndarray:
+        """How many renewals there are before chance falls on a loss."""
+        chances = np.sort((np.arange(n_draws) + (at * GOLDEN) % 1.0) / n_draws)
+        counts = np.zeros((next(iter(table.values())).size, n_draws), np.int64)
+        for ahead in range(1, int(min(horizon, MOST_RENEWALS)) + 1):
+            stayed = self.model.predict_alive(table, ahead=ahead)[:, None] > chances
+            if not stayed.any():
+                break
+            counts += stayed
+        return counts
 
 
 def shortest(
@@ -32,17 +58,20 @@ def shortest(
     share of `level` on the average, weighted by `share`.
     """
     least = np.linspace(level, 0.25 * level, STEPS) if average else np.array([level])
-    lower, upper = (np.empty((share.size, least.size), np.int32) for _ in range(2))
-    held = np.zeros(least.size)
-    at = 0
-    for counts in parts:
-        n, draws = counts.shape
-        stop = at + n
-        needed = np.ceil(least * draws - 1e-9).astype(np.int64)
-        low, high, inside = (np.empty((n, least.size), np.int64) for _ in range(3))
-        _jit.run(windows_loop, n, counts, needed, out=(low, high, inside), size=512)
-        lower[at:stop], upper[at:stop] = low, high
-        held += share[at:stop] @ inside / draws
-        at = stop
+    lower, upper, held, at = [], [], np.zeros(least.size), 0
+    for draws in parts:
+        n, size = draws.shape
+        whole = draws.dtype == np.int64
+        low, high = (np.empty((n, least.size), draws.dtype) for _ in range(2))
+        inside = np.empty((n, least.size), np.int64)
+        needed = np.ceil(least * size - 1e-9).astype(np.int64)
+        _jit.run(counts_loop if whole else amounts_loop, n, draws, needed, out=(low, high, inside), size=512)
+        held += share[at : at + n] @ inside / size
+        at += n
+        kind = np.int32 if whole and (n == 0 or high.max() < 1 << 31) else draws.dtype
+        lower.append(low.astype(kind))
+        upper.append(high.astype(kind))
+    if not lower:
+        return np.empty(0), np.empty(0)
     best = int(np.argmin(np.abs(held - level)))
-    return lower[:, best].astype(np.int64), upper[:, best].astype(np.int64)
+    return np.concatenate([part[:, best] for part in lower]), np.concatenate([part[:, best] for part in upper])

@@ -1,4 +1,4 @@
-"""Shortest intervals of counts, from draws of them."""
+"""Shortest intervals of counts and of amounts, from draws of them."""
 
 # mypy: allow-untyped-defs
 
@@ -12,7 +12,7 @@ BINS = 1 << 12  # counts up to here are told apart; larger ones in steps of a fr
 
 
 @kernel
-def windows_loop(start, stop, counts, needed, lower, upper, inside):
+def counts_loop(start, stop, counts, needed, lower, upper, inside):
     """For each row of draws and each number of draws needed, the shortest interval that holds as many.
 
     Among intervals of one length the one that holds most, the lowest of those. `inside` is how many it holds.
@@ -44,3 +44,23 @@ def windows_loop(start, stop, counts, needed, lower, upper, inside):
             upper[i, k] = min(best_high * step + step - 1, largest)
             inside[i, k] = best
         held[: top + 1] = 0
+
+
+@kernel
+def amounts_loop(start, stop, amounts, needed, lower, upper, inside):
+    """The same for amounts."""
+    for i in range(start, stop):
+        ordered = np.sort(amounts[i])
+        n = ordered.size
+        for k in range(needed.size):
+            reach, best = needed[k] - 1, 0
+            for low in range(1, n - reach):
+                if ordered[low + reach] - ordered[low] < ordered[best + reach] - ordered[best]:
+                    best = low
+            low, high = best, best + reach
+            while low > 0 and ordered[low - 1] == ordered[low]:  # those that are equal to an end are inside
+                low -= 1
+            while high < n - 1 and ordered[high + 1] == ordered[high]:
+                high += 1
+            lower[i, k], upper[i, k] = ordered[low], ordered[high]
+            inside[i, k] = high - low + 1

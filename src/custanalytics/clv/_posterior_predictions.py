@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from custanalytics import _engines
 from custanalytics._params import Number, OneOf, check_value, integer
 from custanalytics.clv import _count_intervals, _fit, _psis
+from custanalytics.exceptions import FitWarning
 
 if TYPE_CHECKING:
     from custanalytics.clv._base import LikelihoodModel
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 13  # distinct customers whose predictions by all draws are held at once
 LEVEL = Number(0, 1, closed="neither")
 COVERAGE = OneOf(("average", "each"))
+NO_ENGINE = "Intervals are made in this process: collect the table first, or give them a part of it at a time."
 
 
 class Interval(NamedTuple):
@@ -104,12 +107,13 @@ class PosteriorPredictions:
         check_value("horizon", horizon, (Number(0, closed="left"),), owner)
         check_value("coverage", coverage, (COVERAGE,), owner)
         expected = self._expected("predict_purchases", table, (float(horizon),), level, n_draws)
-        columns, codes, rows = self._distinct(table)
+        codes, rows, parts = self._distinct(table)
         models = self._models(n_draws)
-        draws = (_count_intervals.drawn_counts(models, part, float(horizon)) for part in self._parts(columns, rows))
-        share = np.bincount(codes, minlength=rows.size) / max(codes.size, 1)
+        each = _count_intervals.futures_each(len(models), rows.size)
+        draws = (_count_intervals.drawn_counts(models, part, float(horizon), each) for part in parts)
+        share = shares(codes, rows, expected.mean)
         lower, upper = _count_intervals.shortest(draws, share, float(level), coverage == "average")
-        return PurchaseInterval(*expected, lower[codes], upper[codes])
+        return PurchaseInterval(*expected, lower[codes].astype(np.int64), upper[codes].astype(np.int64))
 
     def predict_spend(self, table: Any, level: float = 0.9, *, n_draws: int = 200) -> Interval:
         """Expected value of each customer's next purchases, with a credible interval; for models of spend.
@@ -135,42 +139,66 @@ class PosteriorPredictions:
         check_value("level", level, (LEVEL,), owner)
         if not hasattr(self.model, method):
             raise ValueError(f"{type(self.model).__name__} has no {method}: this posterior is of its parameters.")
-        columns, codes, rows = self._distinct(table)
-        models = self._models(n_draws)
-        result = np.empty((3, rows.size))
-        at = 0
-        for part in self._parts(columns, rows):
-            values = np.array([getattr(model, method)(part, *args) for model in models])
-            stop = at + values.shape[1]
-            result[:, at:stop] = mean_and_interval(values, float(level))
-            at = stop
-        return Interval(*result[:, codes])
+        codes, _, parts = self._distinct(table)
+        return Interval(*expected_by_draws(self._models(n_draws), method, parts, args, float(level))[:, codes])
 
-    def _models(self, n_draws: int) -> list[Any]:
+    def _models(self, n_draws: int, seed: int = 0) -> list[Any]:
         """The model at draws of equal weight."""
         check_value("n_draws", n_draws, (integer(10),), type(self).__name__)
-        picks = _psis.resampled(self.weights, int(n_draws), np.random.default_rng(0))
+        picks = _psis.resampled(self.weights, int(n_draws), np.random.default_rng(seed))
         return [model_at(self.model, theta) for theta in self.draws[picks]]
 
-    def _distinct(self, table: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-        """The columns of the table, the number of the distinct customer in each row, and a row of each."""
+    def _distinct(self, table: Any) -> tuple[np.ndarray, np.ndarray, list[dict[str, np.ndarray]]]:
+        """The number of the distinct customer in each row, a row of each of those, and tables of them."""
         if _engines.is_lazy(table):
-            raise TypeError(
-                "Intervals are made in this process: collect the table first, or give them a part of it at a time."
-            )
+            raise TypeError(NO_ENGINE)
         columns = self.model._read(table)
-        n = columns[0].size
-        if n == 0 or len(columns) > 3:
-            return columns, np.arange(n), np.arange(n)
-        found = _fit.distinct(columns)
-        assert found is not None  # most=1 never gives up
-        return columns, *found
+        codes, rows = distinct(columns)
+        return codes, rows, [*parts_of(self.model._columns, columns, rows)]
 
-    def _parts(self, columns: tuple[np.ndarray, ...], rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """The distinct customers, some at a time, as tables."""
-        for start in range(0, rows.size, CHUNK):
-            some = rows[start : start + CHUNK]
-            yield {name: column[some] for name, column in zip(self.model._columns, columns, strict=True)}
+
+def distinct(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The number of the distinct customer in each row, and a row of each of those, in ascending order."""
+    n = columns[0].size
+    if n == 0:
+        return np.arange(0), np.arange(0)
+    codes, rows = np.zeros(n, np.int64), np.zeros(1, np.int64)
+    for start in range(0, len(columns), 2):
+        found = _fit.distinct((codes.astype(np.float64), *columns[start : start + 2]))
+        assert found is not None  # most=1 never gives up
+        codes, rows = found
+    order = np.lexsort([column[rows] for column in columns])
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    return place[codes], rows[order]
+
+
+def parts_of(
+    names: tuple[str, ...], columns: tuple[np.ndarray, ...], rows: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+    """The distinct customers, some at a time, as tables."""
+    for start in range(0, rows.size, CHUNK):
+        some = rows[start : start + CHUNK]
+        yield {name: column[some] for name, column in zip(names, columns, strict=True)}
+
+
+def shares(codes: np.ndarray, rows: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The share of each distinct customer in the table; who is known to have left is no part of it."""
+    counts = np.bincount(codes, weights=(expected > 0).astype(np.float64), minlength=rows.size)
+    return counts / max(float(counts.sum()), 1.0)
+
+
+def expected_by_draws(
+    models: list[Any], method: str, parts: list[dict[str, np.ndarray]], args: tuple[float, ...], level: float
+) -> np.ndarray:
+    """Mean and interval over the models of what they predict: shape (3, n_customers)."""
+    result = [np.empty((3, 0))]
+    for part in parts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)  # an infinite mean of one draw is seen in the result
+            values = np.array([getattr(model, method)(part, *args) for model in models])
+        result.append(mean_and_interval(values, level))
+    return np.hstack(result)
 
 
 def model_at(model: LikelihoodModel, theta: np.ndarray) -> Any:
