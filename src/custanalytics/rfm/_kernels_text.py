@@ -6,47 +6,39 @@ import numpy as np
 
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
+from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, piece_of
 
 
 @kernel
-def word_at(at, end, letters):
-    """Eight bytes from `at` as a number, the first one highest; what lies behind the end is 0."""
+def word_at(begin, end, letters):
+    """Eight bytes from `begin` as a number, the first one highest; what lies behind the end is 0."""
     word = np.uint64(0)
-    if at + 8 <= end:
-        for step in range(8):
-            word = (word << np.uint64(8)) | np.uint64(letters[np.uint64(at + step)])
-    else:
-        for step in range(8):
-            byte = letters[np.uint64(at + step)] if at + step < end else 0
-            word = (word << np.uint64(8)) | np.uint64(byte)
+    if begin + 8 <= end:  # written out, this is one load
+        at = np.uint64(begin)
+        for step in (0, 1, 2, 3, 4, 5, 6, 7):
+            word = (word << np.uint64(8)) | np.uint64(letters[at + np.uint64(step)])
+    elif begin < end:
+        for step in range(end - begin):
+            word = (word << np.uint64(8)) | np.uint64(letters[begin + step])
+        word <<= np.uint64(8 * (8 - end + begin))
     return word
 
 
 @kernel
-def hash_rows(start, stop, edges, letters, hashes):
-    """A hash of the bytes of each row, eight at a time, with their number."""
-    for row in range(start, stop):
-        at, end = edges[row], edges[row + 1]
-        found = np.uint64(end - at)
-        while at < end:
-            found = np.uint64(mix(found ^ word_at(at, end, letters)))
-            at += 8
-        hashes[row] = np.int64(found)
+def hash_of(begin, end, seed, letters):
+    """A hash of some bytes, eight at a time, with their number."""
+    found = np.uint64(end - begin) ^ np.uint64(seed)
+    while begin < end:
+        found = np.uint64(mix(found ^ word_at(begin, end, letters)))
+        begin += 8
+    return np.int64(found)
 
 
 @kernel
-def common_start(rows, edges, letters):
-    """How many bytes at their start all rows have in common."""
-    first = edges[rows[0]]
-    shared = edges[rows[0] + 1] - first
-    for row in rows:
-        begin = edges[row]
-        shared = min(shared, edges[row + 1] - begin)
-        at = 0
-        while at < shared and letters[begin + at] == letters[first + at]:
-            at += 1
-        shared = at
-    return shared
+def hash_rows(start, stop, skip, cut, seed, edges, letters, hashes):
+    """A hash of each row without its first `skip` and last `cut` bytes."""
+    for row in range(start, stop):
+        hashes[row] = hash_of(edges[row] + skip, edges[row + 1] - cut, seed, letters)
 
 
 @kernel
@@ -54,35 +46,74 @@ def words_at(start, stop, skip, rows, edges, letters, words):
     """The eight bytes behind the first `skip` of each row, as a number."""
     for at in range(start, stop):
         row = rows[at]
-        words[at] = word_at(min(edges[row] + skip, edges[row + 1]), edges[row + 1], letters)
+        words[at] = word_at(edges[row] + skip, edges[row + 1], letters)
 
 
 @kernel
 def survey(start, stop, edges, letters):
-    """How many bytes rows have in common with row 0 at their start, and the fewest and the most bytes of a row."""
-    first = edges[0]
-    shared = shortest = edges[1] - first
+    """How many bytes rows have in common with row 0 at their start and end, and the fewest and most bytes of a row."""
+    first, last = edges[0], edges[1]
+    shared = tail = shortest = last - first
     longest = 0
     for row in range(start, stop):
-        begin = edges[row]
-        size = edges[row + 1] - begin
-        shortest, longest = min(shortest, size), max(longest, size)
-        shared = min(shared, size)
+        begin, end = edges[row], edges[row + 1]
+        shortest, longest = min(shortest, end - begin), max(longest, end - begin)
+        shared, tail = min(shared, end - begin), min(tail, end - begin)
         at = 0
         while at < shared and letters[begin + at] == letters[first + at]:
             at += 1
         shared = at
-    return shared, shortest, longest
+        at = 0
+        while at < tail and letters[end - 1 - at] == letters[last - 1 - at]:
+            at += 1
+        tail = at
+    return shared, tail, shortest, longest
 
 
 @kernel
-def pack_rows(start, stop, skip, sized, edges, letters, packed):
-    """The bytes behind the first `skip` of each row as a number, in the same order as the rows.
+def pack_rows(start, stop, skip, cut, sized, edges, letters, packed):
+    """The bytes of each row without the first `skip` and the last `cut` as a number, in the same order as the rows.
 
     They are eight at most; where rows are of several sizes (`sized`) seven, and the size comes last.
     """
     for row in range(start, stop):
-        word = word_at(edges[row] + skip, edges[row + 1], letters)
+        begin, end = edges[row] + skip, edges[row + 1] - cut
+        word = word_at(begin, end, letters)
         if sized:
-            word |= np.uint64(edges[row + 1] - edges[row] - skip)
+            word |= np.uint64(end - begin)
         packed[row] = np.int64(word ^ np.uint64(1 << 63))
+
+
+@kernel
+def deal_texts(
+    start, stop, size, end, shift, skip, cut, sized, n_keys, seed, ids, times, values, orders, edges, letters,
+    places, dealt, dealt_values,
+):  # fmt: skip
+    """Copy the rows of a slice to their pieces by hash, with the words of their text, as `deal_rows` does.
+
+    The words are all that tells texts apart, with their size where it varies (`sized`); where `n_keys` is 0 there is
+    another hash in their place.
+    """
+    slot = start // size
+    has_orders = orders.size > 0
+    key = EXTRA + has_orders
+    for row in range(start, stop):
+        if times[row] < end:
+            piece = piece_of(ids[row], skip, shift, places.shape[1])
+            at = places[slot, piece]
+            places[slot, piece] = at + 1
+            dealt[at, ID] = ids[row]
+            dealt[at, TIME] = times[row]
+            dealt_values[at, VALUE] = values[row]
+            if has_orders:
+                dealt[at, EXTRA] = orders[row]
+            dealt[at, dealt.shape[1] - 1] = row
+            first, last = edges[row] + skip, edges[row + 1] - cut
+            word = np.int64(0)
+            for part in range(n_keys):
+                word = np.int64(word_at(first + 8 * part, last, letters))
+                dealt[at, key + part] = word
+            if n_keys == 0:
+                dealt[at, key] = hash_of(first, last, seed, letters)
+            elif sized:  # the last byte is free
+                dealt[at, key + n_keys - 1] = word | (last - first)

@@ -10,9 +10,10 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics._frames import NO_TIME
 from custanalytics.rfm._clock import Clock
-from custanalytics.rfm._kernels import FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows
-from custanalytics.rfm._kernels_finish import finish_pieces
-from custanalytics.rfm._text import Text
+from custanalytics.rfm._finish import Finish, SharedHashError
+from custanalytics.rfm._kernels import EXTRA, FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows
+from custanalytics.rfm._kernels_text import deal_texts
+from custanalytics.rfm._text import SEEDS, Text
 
 ROWS_A_PIECE = 1 << 15
 MOST_PIECES = 1 << 11
@@ -57,10 +58,6 @@ class BadRowsError(Exception):
     """Some rows have no id, no time or no finite value."""
 
 
-class SharedHashError(Exception):
-    """Two customers have ids of different text and the same hash."""
-
-
 def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Sum up the events up to the end of a period.
 
@@ -73,19 +70,20 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     since, periods = clock.index(reach[0]), clock.index(reach[1]) - clock.index(reach[0]) + 1
     words = -(-periods // 64) if periods <= MOST_MARKED else 0
     has_orders = bool(rows.orders.size)
-    parts = _jit.run(
-        finish_pieces, split.pieces, clock.length, clock.offset, split.low, split.shift, split.direct,
-        since, words, has_orders,
-        bounds, dealt, dealt.view(np.float64), rows.text.edges, rows.text.letters, size=PIECES_A_SLICE,
-    )  # fmt: skip
-    del dealt
+    finish = Finish(
+        clock, split.low, split.shift, split.direct, since, words, has_orders, _n_keys(rows), bounds, dealt, rows.text
+    )
+    parts = _jit.run(finish, split.pieces, size=PIECES_A_SLICE)
+    del finish, dealt
     name = SAMPLE if rows.numbered else NAME
     if split.shift == HASHED:
         counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
         parts = [(counts, sums)]
         hashed = rows.text.edges.size > 0
-        if hashed and np.unique(counts[:, NAME]).size < len(counts):
-            raise SharedHashError
+        if hashed:
+            found = np.sort(counts[:, NAME])
+            if (found[1:] == found[:-1]).any():
+                raise SharedHashError
         names = np.ascontiguousarray(counts[:, SAMPLE if hashed else NAME])
         orders = [rows.text.in_order(names) if hashed else np.argsort(names.view(rows.ids.dtype))]
     else:
@@ -128,11 +126,23 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
     places = np.concatenate(([0], np.cumsum(counts.T)))
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
-    dealt = np.empty((int(bounds[-1]), 3 + bool(rows.orders.size) + rows.numbered), np.int64)
-    out = (places, dealt, dealt.view(np.float64))
-    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, rows.orders, rows.numbered, out=out, size=ROWS_A_SLICE)
+    width = EXTRA + bool(rows.orders.size) + _n_keys(rows) + rows.numbered
+    dealt = np.empty((int(bounds[-1]), width), np.int64)
+    arrays, out = (rows.ids.view(np.int64), rows.times, rows.values, rows.orders), (places, dealt, dealt.view(float))
+    if rows.text.edges.size:
+        skip, cut, sized, _ = rows.text.layout
+        how = (ROWS_A_SLICE, end, split.shift, skip, cut, sized, rows.text.layout.words, SEEDS[1])
+        _jit.run(deal_texts, n, *how, *arrays, rows.text.edges, rows.text.letters, out=out, size=ROWS_A_SLICE)
+    else:
+        how = (ROWS_A_SLICE, end, split.low, split.shift)
+        _jit.run(deal_rows, n, *how, *arrays, rows.numbered, out=out, size=ROWS_A_SLICE)
     first, last = int(reach[:, 0].min()), int(reach[:, 1].max())
     return dealt, bounds, (first, max(first, last))
+
+
+def _n_keys(rows: Rows) -> int:
+    """How many words of a dealt row tell its text apart from others of the same hash."""
+    return max(rows.text.layout.words, 1) if rows.text.edges.size else 0
 
 
 def _table(

@@ -20,7 +20,8 @@ from custanalytics.rfm import _lazy, _query
 from custanalytics.rfm._clock import PERIODS, Clock
 from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
-from custanalytics.rfm._pieces import BadRowsError, SharedHashError, summarise
+from custanalytics.rfm._finish import SharedHashError
+from custanalytics.rfm._pieces import BadRowsError, summarise
 from custanalytics.rfm._returns import settle_log, sound
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, table_ids
 from custanalytics.rfm._updating import Updating

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.rfm._kernels_text import common_start, hash_rows, pack_rows, survey, words_at
+from custanalytics.rfm._kernels_text import hash_rows, pack_rows, survey, words_at
+
+
+SEEDS = (0, 1)  # of the two hashes
+MOST_WORDS = 6  # longer texts are told apart by two hashes, and compared at last
+
+
+class Layout(NamedTuple):
+    """How many bytes all rows have in common at the start and (where they are of one size) at the end.
+
+    `sized` says that they are of several sizes, and `size` how many bytes tell them apart, one for the size.
+    """
+
+    skip: int
+    cut: int
+    sized: bool
+    size: int
+
+    @property
+    def words(self) -> int:
+        """How many words of eight bytes tell rows apart; 0 where these are too many to compare them all."""
+        needed = -(-self.size // 8)
+        return needed if needed <= MOST_WORDS else 0
 
 
 @dataclass(frozen=True)
@@ -19,23 +42,30 @@ class Text:
     edges: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
 
+    @cached_property
+    def layout(self) -> Layout:
+        """What the rows have in common."""
+        found = _jit.run(survey, self.edges.size - 1, self.edges, self.letters)
+        shared, tail, shortest = (int(min(each[at] for each in found)) for at in range(3))
+        longest = int(max(each[3] for each in found))
+        sized = shortest < longest
+        cut = 0 if sized else min(tail, shortest - shared)
+        return Layout(shared, cut, sized, longest - shared - cut + sized)
+
     def packed(self) -> np.ndarray | None:
         """Each row as an integer, in the same order; None where what tells rows apart is longer than eight bytes."""
-        n = self.edges.size - 1
-        found = _jit.run(survey, n, self.edges, self.letters)
-        shared, shortest = (min(each[at] for each in found) for at in range(2))
-        longest = max(each[2] for each in found)
-        sized = bool(shortest < longest)
-        if longest - shared > 8 - sized:
+        if self.layout.size > 8:
             return None
-        numbers = np.empty(n, np.int64)
-        _jit.run(pack_rows, n, int(shared), sized, self.edges, self.letters, out=(numbers,))
+        skip, cut, sized, _ = self.layout
+        numbers = np.empty(self.edges.size - 1, np.int64)
+        _jit.run(pack_rows, numbers.size, skip, cut, sized, self.edges, self.letters, out=(numbers,))
         return numbers
 
     def hashes(self) -> np.ndarray:
         """A hash of each row, int64 of shape (n_rows,): rows of the same text have the same."""
+        skip, cut, _, _ = self.layout
         found = np.empty(self.edges.size - 1, np.int64)
-        _jit.run(hash_rows, found.size, self.edges, self.letters, out=(found,))
+        _jit.run(hash_rows, found.size, skip, cut, SEEDS[0], self.edges, self.letters, out=(found,))
         return found
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
@@ -45,7 +75,7 @@ class Text:
         """
         if rows.size < 2:
             return np.arange(rows.size)
-        skip = int(_jit.call(common_start, rows, self.edges, self.letters))
+        skip = self.layout.skip
         sizes = self.edges[rows + 1] - self.edges[rows]
         keys = self._words(rows, skip)
         order = np.argsort(keys)
