@@ -17,8 +17,11 @@ from tests.reference.differences import symmetric
 
 from custanalytics import _jit
 from custanalytics.clv import (
+    BetaGeoCNBDModel,
     BetaGeoModel,
+    GammaGompertzNBDModel,
     LifetimeValue,
+    ModifiedBetaGeoCNBDModel,
     ModifiedBetaGeoModel,
     NBDModel,
     ParetoNBDModel,
@@ -206,6 +209,58 @@ def test_every_customer_is_scored_by_parameters_of_their_own(kind):
         assert own.expected_purchases_new_customer(10.0) == pytest.approx(
             plain.expected_purchases_new_customer(10.0), rel=1e-12
         )
+
+
+OTHERS = {
+    GammaGompertzNBDModel: {"r": 0.6, "alpha": 6.0, "b": 0.05, "s": 0.6, "beta": 0.4},
+    BetaGeoCNBDModel: {"k": 3, "r": 0.9, "alpha": 2.0, "a": 0.8, "b": 2.5},
+    ModifiedBetaGeoCNBDModel: {"k": 2, "r": 0.9, "alpha": 3.0, "a": 0.8, "b": 2.5},
+}
+SCALED = {"alpha": -1, "beta": -1, "a": 1}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *OTHERS])
+def test_whatever_is_asked_of_a_table_is_asked_of_each_customer(kind):
+    base = {**THETA, **OTHERS}[kind]
+    model = kind.from_params(**base, coefficients=coefficients(kind))
+    asked = {
+        "score": lambda of, rows: np.array([of.score(rows)]),
+        "alive": lambda of, rows: of.predict_alive(rows),
+        "alive ahead": lambda of, rows: of.predict_alive(rows, ahead=5.0),
+        "purchases": lambda of, rows: of.predict_purchases(rows, 13.0),
+        "later purchases": lambda of, rows: of.predict_purchases(rows, 13.0, start=4.0),
+        "discounted": lambda of, rows: of.predict_discounted_purchases(rows, 52.0, 0.01),
+        "counts": lambda of, rows: of.predict_count_probabilities(rows, [0, 2], 9.0),
+        "quantiles": lambda of, rows: of.predict_count_quantiles(rows, 0.9, 9.0),
+    }
+    for what, ask in asked.items():
+        found = ask(model, TABLE)
+        single = []
+        for at, (shop, age) in enumerate(zip(TABLE["shop"], TABLE["age"], strict=True)):
+            linear = {"alpha": 0.5 * shop - 0.3 * age, "beta": 0.4 * age, "a": 0.4 * age}
+            theta = {name: value * np.exp(SCALED.get(name, 0) * linear.get(name, 0.0)) for name, value in base.items()}
+            row = {name: TABLE[name][at : at + 1] for name in ("frequency", "recency", "T")}
+            single.append(ask(kind.from_params(**{**theta, **({"k": base["k"]} if "k" in base else {})}), row)[0])
+        expected = np.array([np.mean(single)]) if what == "score" else np.array(single)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=what)
+
+
+@pytest.mark.parametrize("kind", [BetaGeoModel, ParetoNBDModel])
+def test_draws_of_a_customer_do_not_depend_on_the_groups(kind):
+    nothing = {process: dict.fromkeys(each, 0.0) for process, each in coefficients(kind).items()}
+    model, plain = kind.from_params(**THETA[kind], coefficients=nothing), kind.from_params(**THETA[kind])
+    np.testing.assert_array_equal(model.sample(TABLE, 50, 9.0, rng=1), plain.sample(TABLE, 50, 9.0, rng=1))
+
+
+def test_regular_timing_takes_covariates_and_is_the_bg_nbd_at_k_1():
+    rng = np.random.default_rng(9)
+    thetas = [{**THETA[BetaGeoModel], "alpha": 6.0 * np.exp(-z)} for z in np.tile([0.0, 1.0], 500)]
+    table = {**simulate(rng, "BetaGeoModel", thetas), "shop": np.tile([0.0, 1.0], 500)}
+    one = BetaGeoCNBDModel(k=1, rate_covariates=("shop",)).fit(table)
+    other = BetaGeoModel(rate_covariates=("shop",)).fit(table)
+    assert one.log_likelihood_ == pytest.approx(other.log_likelihood_, abs=1e-7)
+    assert one.coefficients_["rate"]["shop"] == pytest.approx(other.coefficients_["rate"]["shop"], abs=1e-6)
+    assert one.score(table) * 1000 == pytest.approx(one.log_likelihood_, rel=1e-12)
 
 
 def test_what_needs_one_customer_asks_for_the_covariates():

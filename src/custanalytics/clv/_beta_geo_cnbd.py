@@ -26,6 +26,19 @@ class BetaGeoCNBDModel(CNBDModel):
         How regular purchases are; by default chosen between 1 and `max_k`.
     max_k : int, default=12
         The largest k that is tried.
+    rate_covariates : tuple of str, default=()
+        Columns of the table on which the rate of purchase depends: numbers, one coefficient each. At a value of z it is
+        exp(coefficient * z) times that at 0.
+    dropout_covariates : tuple of str, default=()
+        Columns on which the dropout probability depends, in the way that `dropout_effect` says.
+    equal_covariates : tuple of str, default=()
+        Columns with one coefficient for both, named in neither of the other two.
+    dropout_effect : {"a", "both", "apart"}, default="a"
+        What covariates of dropout scale by exp(coefficient * z): `a` alone, so that the odds of the mean dropout
+        probability a / (a + b) are scaled; "both" `a` and `b` alike, which leaves that mean as it is and changes how
+        much customers differ; "apart" `a` and `b` by a coefficient each.
+    covariate_penalty : float, default=0.0
+        Weight of the squared coefficients that is taken off the log-likelihood: a ridge.
     penalty : float, default=0.0
         Weight of the squared log-parameters (`alpha` in units of the mean `T`) that is taken off the log-likelihood:
         a normal prior of variance 1 / (2 * penalty) on each of them.
@@ -42,12 +55,15 @@ class BetaGeoCNBDModel(CNBDModel):
         `k`; `r` and `alpha` (in `time_unit`) of the gamma distribution of the rates of events, every k-th of which is
         a purchase: the mean rate of purchases is r / (alpha k); `a` and `b` of the beta distribution of dropout
         probabilities.
+    coefficients_ : dict of str to dict of str to float
+        The coefficients of covariates by process and column, ``{"rate": {column: value}}``, and likewise "dropout"
+        ("a" and "b" where they are apart) and "equal"; there where there are any.
     log_likelihood_ : float
         At `params_`. Where there is no `litt`, (k - 1) times its sum is missing.
     standard_errors_ : dict of str to float
         From the observed information at this k; infinite for `undetermined_` parameters.
-    covariance_ : ndarray of shape (4, 4)
-        Of `r`, `alpha`, `a`, `b`.
+    covariance_ : ndarray of shape (n_estimates, n_estimates)
+        Of `r`, `alpha`, `a`, `b` and the coefficients, in the order of `standard_errors_`.
     converged_ : bool
         Whether the solver reached `tol`.
     n_iter_ : int
@@ -56,7 +72,7 @@ class BetaGeoCNBDModel(CNBDModel):
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary.
     n_features_in_ : int
         How many columns predictions use: 3.
-    feature_names_in_ : ndarray of shape (3,)
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         The columns that predictions use.
 
     See Also

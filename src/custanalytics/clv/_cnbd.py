@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -17,10 +17,11 @@ from custanalytics.clv import _fit, _kernels_cnbd, _kernels_cnbd_purchases
 from custanalytics.clv._base import refuse
 from custanalytics.clv._counts import chance_of_counts
 from custanalytics.clv._discounting import discounting
+from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._given_phases import GivenPhases
 from custanalytics.clv._modified_beta_geo import family_starts
-from custanalytics.clv._purchases import PurchaseModel, check_horizons
+from custanalytics.clv._purchases import check_horizons
 from custanalytics.exceptions import FitWarning, MissingColumnError
 
 LITT = "litt"  # sum of the natural logarithms of the times between purchases
@@ -28,18 +29,18 @@ MOST_K = 1000
 FADED_FAR = 36.0  # exp(-36): what comes later counts for nothing; a far horizon is costly here
 
 
-class CNBDModel(PurchaseModel):
+class CNBDModel(BetaDropoutModel):
     """Purchases with Erlang-k times between them, and dropout after purchases."""
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
-    _learned: ClassVar[tuple[str, ...]] = (*PurchaseModel._learned, "k_")
+    _learned: ClassVar[tuple[str, ...]] = (*BetaDropoutModel._learned, "k_")
     _chances: ClassVar[int]  # tosses before the first repeat purchase
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "k": (integer(1, MOST_K), NONE),
         "max_k": (integer(1, MOST_K),),
-        **PurchaseModel._rules,
+        **BetaDropoutModel._rules,
     }
 
     def __init__(
@@ -47,25 +48,39 @@ class CNBDModel(PurchaseModel):
         *,
         k: int | None = None,
         max_k: int = 12,
+        rate_covariates: Sequence[str] = (),
+        dropout_covariates: Sequence[str] = (),
+        equal_covariates: Sequence[str] = (),
+        dropout_effect: str = "a",
+        covariate_penalty: float = 0.0,
         penalty: float | Mapping[str, tuple[float, float]] = 0.0,
         max_iter: int = 200,
         tol: float = 1e-9,
     ) -> None:
-        super().__init__(penalty=penalty, max_iter=max_iter, tol=tol)
+        super().__init__(
+            rate_covariates=rate_covariates,
+            dropout_covariates=dropout_covariates,
+            equal_covariates=equal_covariates,
+            dropout_effect=dropout_effect,
+            covariate_penalty=covariate_penalty,
+            penalty=penalty,
+            max_iter=max_iter,
+            tol=tol,
+        )
         self.k = k
         self.max_k = max_k
 
     k_: int
 
     @classmethod
-    def from_params(cls, **params: float) -> Self:
+    def from_params(cls, **params: Any) -> Self:
         """A fitted model at known parameters.
 
         Parameters
         ----------
         **params : float
             `k`, a whole number, and `r`, `alpha` (in the unit of the tables that the model will score), `a`, `b`,
-            positive.
+            positive; also `coefficients`, as of the other models.
 
         Returns
         -------
@@ -118,6 +133,7 @@ class CNBDModel(PurchaseModel):
         FitWarning
             If the solver stops short of `tol`, or some parameters are not determined by the data.
         """
+        self._check_covariates()
         check_params(self, self._rules)
         sample = self._sample(table, sample_weight)
         unit = sample.mean(self._columns.index(self._unit_columns[-1]))
@@ -140,8 +156,9 @@ class CNBDModel(PurchaseModel):
         self.k_ = best[1]
         self.n_customers_ = float(sample.weight.sum())
         self._learn(best[2], unit)
+        loop, theta = self._likelihood()
         self.log_likelihood_ = float(
-            _fit.total(self._loglik_loop, sample, self._theta())[0] + self._constant(sample, litt)
+            _fit.total(loop, sample, theta)[0] + self._constant(sample, litt)
         )
         if self.k is None and self.k_ == int(self.max_k) > 1:
             warn(
@@ -168,10 +185,10 @@ class CNBDModel(PurchaseModel):
         float
             Without the column `litt`, a constant is missing that depends on k alone.
         """
-        theta = self._theta()
+        loop, theta = self._likelihood()
         sample = self._sample(table, sample_weight)
         constant = self._constant(sample, self._sum_of_litt(table, sample_weight))
-        return float(_fit.total(self._loglik_loop, sample, theta)[0] + constant) / float(sample.weight.sum())
+        return float(_fit.total(loop, sample, theta)[0] + constant) / float(sample.weight.sum())
 
     def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
         """Expected repeat purchases of a new customer, from the first purchase on.

@@ -140,6 +140,9 @@ class RateCovariateModel(PurchaseModel):
     def _check_covariates(self) -> None:
         """Refuse names that cannot be those of covariates."""
         owner = type(self).__name__
+        for setting in ("rate_covariates", "dropout_covariates", "equal_covariates"):
+            if hasattr(self, setting):
+                check_value(setting, getattr(self, setting), NAMES, owner)
         for process, columns in self._processes().items():
             setting = SETTINGS.get(process, "dropout_covariates")
             for name in columns:
@@ -192,9 +195,6 @@ class RateCovariateModel(PurchaseModel):
         FitWarning
             If the solver stops short of `tol`, or some parameters are not determined by the data.
         """
-        for setting in ("rate_covariates", "dropout_covariates", "equal_covariates"):
-            if hasattr(self, setting):
-                check_value(setting, getattr(self, setting), NAMES, type(self).__name__)
         self._check_covariates()
         return super().fit(table, y, sample_weight)
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from custanalytics.clv import _fit, _kernels_gamma_gompertz
+from custanalytics.clv._dropout_covariates import CovariateModel
 from custanalytics.clv._given_alive import GivenAlive
-from custanalytics.clv._purchases import PurchaseModel
 
 
-class GammaGompertzNBDModel(PurchaseModel):
+class GammaGompertzNBDModel(CovariateModel):
     """Gamma-Gompertz/NBD model: customers may drop out at any time, and the sooner the longer they have been there.
 
     While active, a customer buys at random at a rate of their own; their hazard of dropping out grows exponentially
@@ -23,6 +23,15 @@ class GammaGompertzNBDModel(PurchaseModel):
 
     Parameters
     ----------
+    rate_covariates : tuple of str, default=()
+        Columns of the table on which the rate of purchase depends: numbers, one coefficient each. At a value of z it is
+        exp(coefficient * z) times that at 0.
+    dropout_covariates : tuple of str, default=()
+        Columns on which the hazard of dropout depends, which at a value of z is exp(coefficient * z) times that at 0.
+    equal_covariates : tuple of str, default=()
+        Columns with one coefficient for both, named in neither of the other two.
+    covariate_penalty : float, default=0.0
+        Weight of the squared coefficients that is taken off the log-likelihood: a ridge.
     penalty : float, default=0.0
         Weight of the squared log-parameters (`alpha` in units of the mean `T`, `b` of its inverse) that is taken off
         the log-likelihood: a normal prior of variance 1 / (2 * penalty) on each of them.
@@ -36,12 +45,16 @@ class GammaGompertzNBDModel(PurchaseModel):
     params_ : dict of str to float
         `r` and `alpha` (in `time_unit`) of the gamma distribution of purchase rates; `b` (per `time_unit`), at which
         the hazard of dropping out grows; `s` and `beta` (without a unit) of the gamma distribution of its level.
+    coefficients_ : dict of str to dict of str to float
+        The coefficients of covariates by process and column, ``{"rate": {column: value}}``, and likewise "dropout" and
+        "equal"; there where there are any.
     log_likelihood_ : float
         At `params_`.
     standard_errors_ : dict of str to float
-        From the observed information; infinite for `undetermined_` parameters.
-    covariance_ : ndarray of shape (5, 5)
-        Of `r`, `alpha`, `b`, `s`, `beta`.
+        From the observed information, those of coefficients as "rate:column" and so on; infinite for `undetermined_`
+        parameters.
+    covariance_ : ndarray of shape (n_estimates, n_estimates)
+        Of `r`, `alpha`, `b`, `s`, `beta` and the coefficients, in the order of `standard_errors_`.
     converged_ : bool
         Whether the solver reached `tol`.
     n_iter_ : int
@@ -50,8 +63,8 @@ class GammaGompertzNBDModel(PurchaseModel):
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary. `b` and `beta` are where
         the Pareto/NBD does as well: its beta is then `beta` / `b`.
     n_features_in_ : int
-        How many columns are used: 3.
-    feature_names_in_ : ndarray of shape (3,)
+        How many columns are used: 3, and covariates.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         The columns used.
 
     See Also
@@ -97,6 +110,7 @@ class GammaGompertzNBDModel(PurchaseModel):
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "b", "s", "beta")
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "b": -1}
+    _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
     _loglik_loop = staticmethod(_kernels_gamma_gompertz.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_gamma_gompertz.alive_loop)
     _purchases_loop = staticmethod(_kernels_gamma_gompertz.purchases_loop)

@@ -23,6 +23,11 @@ class NBDModel(RateCovariateModel):
 
     Parameters
     ----------
+    rate_covariates : tuple of str, default=()
+        Columns of the table on which the rate of purchase depends: numbers, one coefficient each. At a value of z it is
+        exp(coefficient * z) times that at 0.
+    covariate_penalty : float, default=0.0
+        Weight of the squared coefficients that is taken off the log-likelihood: a ridge.
     penalty : float, default=0.0
         Weight of the squared log-parameters (`alpha` in units of the mean `T`) that is taken off the log-likelihood:
         a normal prior of variance 1 / (2 * penalty) on each of them.
@@ -35,12 +40,15 @@ class NBDModel(RateCovariateModel):
     ----------
     params_ : dict of str to float
         `r` and `alpha` (in `time_unit`) of the gamma distribution of rates.
+    coefficients_ : dict of str to dict of str to float
+        The coefficients of covariates, ``{"rate": {column: value}}``; there where there are any.
     log_likelihood_ : float
         At `params_`; comparable with that of the models with dropout.
     standard_errors_ : dict of str to float
-        From the observed information; infinite for `undetermined_` parameters.
-    covariance_ : ndarray of shape (2, 2)
-        Of `r`, `alpha`.
+        From the observed information, those of coefficients as "rate:column" and so on; infinite for `undetermined_`
+        parameters.
+    covariance_ : ndarray of shape (n_estimates, n_estimates)
+        Of `r`, `alpha` and the coefficients, in the order of `standard_errors_`.
     converged_ : bool
         Whether the solver reached `tol`.
     n_iter_ : int
@@ -49,8 +57,8 @@ class NBDModel(RateCovariateModel):
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary. Where all customers buy at
         one rate, both are.
     n_features_in_ : int
-        How many columns are used: 3, though the likelihood does not depend on `recency`.
-    feature_names_in_ : ndarray of shape (3,)
+        How many columns are used: 3, though the likelihood does not depend on `recency`, and covariates.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         The columns used.
 
     See Also
