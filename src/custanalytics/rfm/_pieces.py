@@ -134,8 +134,9 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
         how = (ROWS_A_SLICE, end, split.shift, skip, cut, sized, rows.text.layout.words, SEEDS[1])
         _jit.run(deal_texts, n, *how, *arrays, rows.text.edges, rows.text.letters, out=out, size=ROWS_A_SLICE)
     else:
-        how = (ROWS_A_SLICE, end, split.low, split.shift)
-        _jit.run(deal_rows, n, *how, *arrays, rows.numbered, out=out, size=ROWS_A_SLICE)
+        _jit.run(
+            deal_rows, n, ROWS_A_SLICE, end, split.low, split.shift, *arrays, rows.numbered, out=out, size=ROWS_A_SLICE
+        )
     first, last = int(reach[:, 0].min()), int(reach[:, 1].max())
     return dealt, bounds, (first, max(first, last))
 

@@ -18,9 +18,9 @@ from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, 
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm import _lazy, _query
 from custanalytics.rfm._clock import PERIODS, Clock
+from custanalytics.rfm._finish import SharedHashError
 from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
-from custanalytics.rfm._finish import SharedHashError
 from custanalytics.rfm._pieces import BadRowsError, summarise
 from custanalytics.rfm._returns import settle_log, sound
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, table_ids
@@ -206,14 +206,15 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
             Where customers have returns and no purchase up to `as_of_`, or none that is left: they are left out.
         """
         check_is_fitted(self)
+        found: Any
         if _engines.is_lazy(X):
             log = _query.read(X, self.columns)
             policy = resolve(self.policy)
             free = policy is None or bool(policy.count_free)
-            table, n_left_out, first = _lazy.table(log, *self._cutoff(), self._table, policy is not None, free)
+            found, n_left_out, first = _lazy.table(log, *self._cutoff(), self._table, policy is not None, free)
             self.__dict__.pop("ledger_", None)  # one of another log
         else:
-            table, left_out, ledger = self._summed(self._read(X))
+            found, left_out, ledger = self._summed(self._read(X))
             if ledger is not None:
                 self.ledger_ = ledger
             n_left_out, first = len(left_out), left_out[:5].to_list()
@@ -224,7 +225,7 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
                 "Their purchases were returned, or may lie before the start of the log.",
                 DataQualityWarning,
             )
-        return self._give(table)
+        return self._give(found)
 
     def ledger(self, X: Any) -> Any:
         """What becomes of each row of a log: kept, merged, paired, set aside.
@@ -281,13 +282,13 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
         end, policy = clock.start(last_period + 1), resolve(self.policy)
         net, outcome = settle_log(frame, rows, end, policy) if policy is not None else (rows, None)
         try:
-            ids, table, left_out = summarise(net, clock, last_period)
+            ids, columns, left_out = summarise(net, clock, last_period)
         except SharedHashError:  # returns were perhaps settled for two customers as if they were one
             return self._summed(frame, hashed=False)
         except BadRowsError:
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
-        ledger = totals(rows, outcome, end, table) if outcome is not None else None
-        table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, distinct), **table})
+        ledger = totals(rows, outcome, end, columns) if outcome is not None else None
+        table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, distinct), **columns})
         return table, table_ids(frame, left_out, distinct), ledger
 
     def _span(self, frame: nw.DataFrame[Any]) -> tuple[int, int]:

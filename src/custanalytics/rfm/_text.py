@@ -12,7 +12,6 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics.rfm._kernels_text import hash_rows, pack_rows, survey, words_at
 
-
 SEEDS = (0, 1)  # of the two hashes
 MOST_WORDS = 6  # longer texts are told apart by two hashes, and compared at last
 
