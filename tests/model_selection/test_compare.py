@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from tests.reference import comparison as reference
 
 from custanalytics.clv import BetaGeoModel, NBDModel, ParetoNBDModel
-from custanalytics.datasets import load_cdnow
+from custanalytics.datasets import load_cdnow, simulate_transactions
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
 from custanalytics.metrics import gini_score, total_calibration
 from custanalytics.model_selection import ModelComparison, compare_models, temporal_split
@@ -170,6 +170,26 @@ def test_distributions_of_a_fitted_model(cdnow: tuple[pd.DataFrame, pd.DataFrame
     gap, error = ranking.loc["pareto", ["difference", "standard_error"]]
     assert gap < 2 * error  # on CDNOW the two cannot be told apart, and dropout is there beyond doubt
     assert ranking.loc["nbd", "difference"] > 4 * ranking.loc["nbd", "standard_error"]
+
+
+def test_the_truth_comes_first() -> None:
+    log, truth = simulate_transactions(n_customers=3000, holdout=26, seed=3)
+    table = RFMSummary().fit_transform(log)
+    models = {"bg": BetaGeoModel(), "nbd": NBDModel(), "pareto": ParetoNBDModel()}
+    found = compare_models(models, table, truth["n_future"], horizon=26)
+    assert found.ranking["model"].tolist() == ["pareto", "bg", "nbd", "past rate"]
+    first = by_model(found.ranking).loc["bg"]
+    assert first["difference"] > 2 * first["standard_error"] > 0
+    groups = found.by_group.query("model == 'pareto' and n_customers > 50")
+    assert (np.abs(groups["expected"] - groups["actual"]) < 3.5 * groups["standard_error"]).all()
+
+
+def test_customers_with_other_covariates_are_told_apart(cdnow: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    table = cdnow[0].head(300).assign(big=np.arange(300) % 2.0)
+    model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.66, coefficients={"rate": {"big": 0.7}})
+    found = compare_models({"p": model}, table, np.arange(300) % 3, horizon=39, refit=False, baseline=False)
+    chances = model.predict_count_probabilities(table, np.arange(3), 39)[np.arange(300), np.arange(300) % 3]
+    assert found.ranking["log_score"].item() == pytest.approx(np.log(chances).mean(), rel=1e-9)
 
 
 def test_ranks_and_totals_are_those_of_the_metrics(cdnow: tuple[pd.DataFrame, pd.DataFrame]) -> None:

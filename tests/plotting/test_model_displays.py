@@ -22,9 +22,10 @@ from custanalytics.clv import (
     ModifiedBetaGeoModel,
     NBDModel,
     ParetoNBDModel,
+    TimeVaryingParetoNBDModel,
 )
 from custanalytics.datasets import load_cdnow, load_donations
-from custanalytics.exceptions import InvalidDataError
+from custanalytics.exceptions import InvalidDataError, MissingColumnError
 from custanalytics.model_selection import temporal_split
 from custanalytics.plotting import AliveDisplay, FrequencyDisplay, PurchasesDisplay, TrackingDisplay
 from custanalytics.rfm import RFMSummary
@@ -195,6 +196,50 @@ def test_weights_are_customers() -> None:
     )
 
 
+def small(log: pd.DataFrame) -> pd.DataFrame:
+    return log[log["customer_id"] <= 60]
+
+
+def test_models_with_covariates(log: pd.DataFrame, to_frame: Callable[[pd.DataFrame], Any]) -> None:
+    few = small(log)
+    table = RFMSummary().fit_transform(few)
+    table["big"] = (table["customer_id"] % 3).astype(float)
+    model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.66, coefficients={"rate": {"big": 0.3}})
+    plain = {value: model.with_covariates({"big": value}) for value in (0.0, 1.0, 2.0)}
+    display = TrackingDisplay.from_estimator(model, to_frame(few), table=to_frame(table), step=6)
+    counted = FrequencyDisplay.from_estimator(model, to_frame(table), max_frequency=3)
+    wanted, chances = np.zeros(display.ends.size), np.zeros(3)
+    for value, each in plain.items():
+        these = table.loc[table["big"] == value]
+        start = (these["first_seen"] - table["first_seen"].min()).dt.days.to_numpy() / 7
+        ages = np.maximum(display.ends[:, None] - start, 0)
+        wanted += each.expected_purchases_new_customer(ages).sum(axis=1)
+        chances += sum(each.probability_of_purchases(np.arange(3), age) for age in these["T"])
+    np.testing.assert_allclose(display.cumulative_expected["ParetoNBDModel"], wanted, rtol=1e-9)
+    np.testing.assert_allclose(counted.expected["ParetoNBDModel"][:3], chances, rtol=1e-9)
+    with pytest.raises(MissingColumnError, match=r"\['customer_id', 'big'\].*Pass table=..., with the covariates"):
+        TrackingDisplay.from_estimator(model, few)
+    with pytest.raises(InvalidDataError, match=r"1 of 60 customers of the log are not in the table \(first: 60\)"):
+        TrackingDisplay.from_estimator(model, few, table=table.head(59))
+
+
+def test_covariates_that_change_move_the_expected_line(log: pd.DataFrame) -> None:
+    few = small(log)
+    months = {"start": np.array(["1996-12-01", "1997-06-01", "1997-07-01"], "datetime64[us]"), "june": [0, 1, 0]}
+    params = {"r": 0.553, "alpha": 10.58, "s": 0.606, "beta": 11.66}
+    same, twice = (
+        TimeVaryingParetoNBDModel.from_params(**params, coefficients={"rate": {"june": effect}}, intervals=months)
+        for effect in (0.0, np.log(2))
+    )
+    found = TrackingDisplay.from_estimator(
+        {"plain": ParetoNBDModel.from_params(**params), "same": same, "twice": twice}, few
+    ).expected
+    np.testing.assert_allclose(found["same"], found["plain"], rtol=1e-7)
+    ratio = found["twice"] / found["plain"]
+    np.testing.assert_allclose(ratio[22:25], 2, rtol=1e-6)  # weeks within June; 1 June 1997 is day 151
+    np.testing.assert_allclose(ratio[:21], 1, rtol=1e-6)
+
+
 def test_conditional_expectations_as_published(split: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     table, future = split
     both = {"BG/NBD": BG_NBD, "Pareto/NBD": ParetoNBDModel.from_params(**PARETO["fit"]["params"])}
@@ -238,9 +283,15 @@ def test_displays_draw_on_axes_given(log: pd.DataFrame, kind: str) -> None:
 
 def test_messages(log: pd.DataFrame) -> None:
     table = {"frequency": [0, 1], "T": [3.0, 4.0]}
-    with pytest.raises(ValueError, match=r"TrackingDisplay must be an object with expected_purchases_new_customer\(\)"):
+    with pytest.raises(
+        ValueError, match=r"needs fitted models with expected_purchases_new_customer\(\).*'int' is a int"
+    ):
         TrackingDisplay.from_estimator(3, log)
-    with pytest.raises(ValueError, match=r"'estimator' parameter of PurchasesDisplay, at 'x', must be an object with"):
+    with pytest.raises(ValueError, match="'x' is the class BetaGeoModel"):
+        TrackingDisplay.from_estimator({"x": BetaGeoModel}, log)
+    with pytest.raises(
+        ValueError, match=r"PurchasesDisplay needs fitted models with predict_purchases\(\); 'x' is a None"
+    ):
         PurchasesDisplay.from_estimator({"x": None}, table, [0, 1], horizon=3)
     with pytest.raises(ValueError, match="TrackingDisplay needs at least one model"):
         TrackingDisplay.from_estimator({}, log)
@@ -254,7 +305,7 @@ def test_messages(log: pd.DataFrame) -> None:
         TrackingDisplay.from_estimator(BG_NBD, log.iloc[:0])
     with pytest.raises(InvalidDataError, match="needs a log of at least one step, 90 W"):
         TrackingDisplay.from_estimator(BG_NBD, log, step=90)
-    with pytest.raises(ValueError, match=r"needs models with probability_of_purchases\(\).*'x' is 3"):
+    with pytest.raises(ValueError, match=r"needs fitted models with probability_of_purchases\(\) or .*'x' is a int"):
         FrequencyDisplay.from_estimator({"x": 3}, table)
     with pytest.raises(InvalidDataError, match="FrequencyDisplay has no customers to draw"):
         FrequencyDisplay.from_estimator(BG_NBD, {"frequency": [], "T": []})

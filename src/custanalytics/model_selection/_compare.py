@@ -121,7 +121,8 @@ def compare_models(
     order by :math:`\\mu_i` (that of ``gini_score``). Larger is better for the log score and the Gini, smaller for the
     rest. The log score and the CRPS are proper [1]_: in expectation no forecast beats the truth, and among expected
     counts the same holds of the squared error. The absolute error is not: as most customers buy nothing, it favours a
-    model that expects too little. The sum over k ends where less than 1e-9 is left.
+    model that expects too little. The sum over k ends where a probability of less than 1e-6 is left: what is left out
+    is of the order of its square.
 
     A holdout is what a summary a horizon later has over the one at the cutoff. Customers who first buy after the cutoff
     are no part of it, and a return that cancels an old order takes nothing off a count below 0.

@@ -12,7 +12,8 @@ from custanalytics._columns import FREQUENCY, T
 from custanalytics.exceptions import InvalidDataError
 
 _ROWS = 4096  # customers whose distributions are in memory at once
-_TAIL = 1e-9  # probability beyond the last count of a distribution
+_FIRST = 8  # counts that are asked for at first
+_TAIL = 1e-6  # probability beyond the last count of a distribution; its square is what the CRPS misses
 _MOST = 1 << 17  # counts, where a tail is endless
 
 
@@ -65,7 +66,7 @@ def forecast(model: Any, frame: nw.DataFrame[Any], came: np.ndarray, horizon: fl
 
 def _scores(model: Any, table: Any, came: np.ndarray, horizon: float, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Log score and CRPS of a few customers. Counts are added until hardly any probability is left."""
-    start, stop = 0, max(32, int(came.max()) + 1)
+    start, stop = 0, max(_FIRST, int(came.max()) + 1)
     below = np.zeros(came.size)
     logs, crps = np.full(came.size, -np.inf), np.zeros(came.size)
     while True:

@@ -11,7 +11,7 @@ from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, T
 from custanalytics._params import check_value, integer
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._models import by_name, expected_counts, weights
+from custanalytics.plotting._models import by_name, covariates, expected_counts, weights
 from custanalytics.plotting._style import BLUE, INK, SERIES, Display, bare, finite, short
 
 
@@ -87,7 +87,7 @@ class FrequencyDisplay(Display):
         estimator : fitted model, or mapping of str to fitted model
             With `probability_of_purchases` or `predict_count_probabilities`.
         table : frame or mapping of arrays
-            One row per customer, with `frequency` and `T`: the table of the fit.
+            One row per customer, with `frequency`, `T` and covariates that the models have: the table of the fit.
         max_frequency : int, default=7
             The last group: this frequency and all above.
         sample_weight : array-like of shape (n_customers,) or str, optional
@@ -105,14 +105,9 @@ class FrequencyDisplay(Display):
             If there are no customers, or a number is missing.
         """
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
-        models = by_name(estimator, (), cls.__name__)
-        for name, model in models.items():
-            if not (hasattr(model, "probability_of_purchases") or hasattr(model, "predict_count_probabilities")):
-                raise ValueError(
-                    f"{cls.__name__} needs models with probability_of_purchases() or predict_count_probabilities(); "
-                    f"{name!r} is {model!r}."
-                )
-        frame = _frames.read(table, (FREQUENCY, T), cls.__name__, "RFMSummary makes such a table from a log.")
+        models = by_name(estimator, ("probability_of_purchases", "predict_count_probabilities"), cls.__name__)
+        needed = list(dict.fromkeys([FREQUENCY, T, *(name for each in models.values() for name in covariates(each))]))
+        frame = _frames.read(table, needed, cls.__name__, "RFMSummary makes such a table from a log.")
         if len(frame) == 0:
             raise InvalidDataError(f"{cls.__name__} has no customers to draw: the table has 0 rows.")
         x, ages = (finite(frame, name, cls.__name__) for name in (FREQUENCY, T))
@@ -121,7 +116,7 @@ class FrequencyDisplay(Display):
         n = np.arange(max_frequency)
         expected = {}
         for name, model in models.items():
-            found = expected_counts(model, ages, weight, n)
+            found = expected_counts(model, frame, ages, weight, n)
             expected[name] = np.append(found, max(weight.sum() - found.sum(), 0.0))
         actual = np.bincount(groups, weight, max_frequency + 1)
         return cls(frequency=np.arange(max_frequency + 1), actual=actual, expected=expected).plot(ax=ax)

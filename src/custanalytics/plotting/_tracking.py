@@ -13,7 +13,7 @@ from custanalytics._holdouts import purchases
 from custanalytics._instants import DAY, instant, microseconds
 from custanalytics._params import POSITIVE, UNITS, OneOf, check_value
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._models import by_name
+from custanalytics.plotting._models import by_name, covariates, newcomers
 from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, SMALL, Display, bare, short
 
 KINDS = OneOf(("incremental", "cumulative"))
@@ -107,6 +107,7 @@ class TrackingDisplay(Display):
         estimator: Any,
         log: Any,
         *,
+        table: Any = None,
         cutoff: Any = None,
         end: Any = None,
         time_unit: str = "W",
@@ -121,10 +122,14 @@ class TrackingDisplay(Display):
         Parameters
         ----------
         estimator : fitted model, or mapping of str to fitted model
-            With `expected_purchases_new_customer`.
+            With `expected_purchases_new_customer`; where that depends on the customer, by covariates, with
+            `predict_purchases`.
         log : frame
             Transaction log with `customer_id` and `timestamp`: past and holdout together. Rows with a negative `amount`
             or `quantity` are left out.
+        table : frame or mapping of arrays, default=None
+            One row per customer, with `customer_id` and the columns that models with covariates need; not needed for
+            those that change with time.
         cutoff : str, date or datetime, default=None
             The first instant of the holdout; None where there is none.
         end : str, date or datetime, default=None
@@ -152,7 +157,7 @@ class TrackingDisplay(Display):
             If nobody bought before the cutoff, or the log is shorter than a step.
         """
         owner = cls.__name__
-        models = by_name(estimator, ("expected_purchases_new_customer",), owner)
+        models = by_name(estimator, ("expected_purchases_new_customer", "predict_purchases"), owner)
         for name, value, rule in (
             ("time_unit", time_unit, UNITS),
             ("step", step, POSITIVE),
@@ -164,18 +169,22 @@ class TrackingDisplay(Display):
         frame = _frames.read_log(log, columns, (TIMESTAMP,), owner)
         zone = _frames.zone_of(frame, TIMESTAMP)
         split = None if cutoff is None else instant(cutoff, "cutoff", owner, zone)
-        first, repeats = _cohort(customers, starts, split, owner)
+        ids, first, repeats = _cohort(customers, starts, split, owner)
         last = int(_frames.times(frame).max())
         stop = (last // DAY + 1) * DAY if end is None else instant(end, "end", owner, zone)
         ends = _ends(int(first.min()), stop, step, time_unit, owner)
         actual = np.diff(np.searchsorted(np.sort(repeats), ends, side="left"), prepend=0)
         unit = DAYS_PER_UNIT[time_unit] * DAY
+
+        def expected(model: Any) -> np.ndarray:
+            if hasattr(model, "expected_purchases_new_customer") and not covariates(model):
+                return _expected(model, first, ends, unit)
+            return _expected_each(model, newcomers(model, ids, first, table, owner), first, ends, unit)
+
         return cls(
             ends=(ends - first.min()) / unit,
             actual=actual,
-            expected={
-                name: np.diff(_expected(model, first, ends, unit), prepend=0.0) for name, model in models.items()
-            },
+            expected={name: np.diff(expected(model), prepend=0.0) for name, model in models.items()},
             cutoff=None if split is None else float((split - first.min()) / unit),
             time_unit=time_unit,
         ).plot(ax=ax, kind=kind)
@@ -234,9 +243,9 @@ class TrackingDisplay(Display):
         return f" ({100 * (self.expected[name][later].sum() / came - 1):+.0f} % in the holdout)" if came else ""
 
 
-def _cohort(customers: Any, starts: np.ndarray, split: int | None, owner: str) -> tuple[np.ndarray, np.ndarray]:
-    """The start of the first purchase of each customer who came before the split, and the starts of their repeats."""
-    codes, _ = _frames.codes(customers.alias("customer").to_frame(), "customer")
+def _cohort(customers: Any, starts: np.ndarray, split: int | None, owner: str) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Customers who came before the split, the start of the first purchase of each, and the starts of their repeats."""
+    codes, ids = _frames.codes(customers.alias("customer").to_frame(), "customer")
     order = np.lexsort((starts, codes))
     codes, starts = codes[order], starts[order]
     opening = np.ones(codes.size, bool)
@@ -246,7 +255,7 @@ def _cohort(customers: Any, starts: np.ndarray, split: int | None, owner: str) -
     if not known.any():
         before = "" if split is None else " before the cutoff"
         raise InvalidDataError(f"{owner} has no customers to draw: nobody bought{before}.")
-    return first[known], starts[~opening & known[np.cumsum(opening) - 1]]
+    return _frames.take(ids, np.flatnonzero(known)), first[known], starts[~opening & known[np.cumsum(opening) - 1]]
 
 
 def _ends(start: int, stop: int, step: float, time_unit: str, owner: str) -> np.ndarray:
@@ -265,3 +274,15 @@ def _expected(model: Any, first: np.ndarray, ends: np.ndarray, unit: float) -> n
     distinct, codes = np.unique(ages, return_inverse=True)
     each = np.asarray(model.expected_purchases_new_customer(distinct / unit), dtype=np.float64)
     return each[codes].reshape(ages.shape) @ counts
+
+
+def _expected_each(model: Any, frame: Any, first: np.ndarray, ends: np.ndarray, unit: float) -> np.ndarray:
+    """The same where customers differ, from what the model expects of each on the day they came."""
+    total = np.zeros(ends.size)
+    born = np.unique(first)
+    for age in np.unique(ends[:, None] - born).tolist():
+        rows = np.flatnonzero(np.isin(first + age, ends)) if age > 0 else np.empty(0, np.int64)
+        if rows.size:
+            ahead = np.asarray(model.predict_purchases(frame[rows].to_native(), age / unit), dtype=np.float64)
+            total += np.bincount(np.searchsorted(ends, first[rows] + age), ahead, ends.size)
+    return total
