@@ -168,6 +168,7 @@ class CorrelatedGammaGammaModel(GammaGammaModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("p", "q", "v", "c")
+    _signed: ClassVar[int] = 1
     _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, T, MONETARY_VALUE)
     _learned: ClassVar[tuple[str, ...]] = (*GammaGammaModel._learned, "rate_params_")
     _checks: ClassVar[tuple[Check, ...]] = OWN_CHECKS

@@ -152,9 +152,14 @@ class PosteriorPredictions:
         """The number of the distinct customer in each row, a row of each of those, and tables of them."""
         if _engines.is_lazy(table):
             raise TypeError(NO_ENGINE)
-        columns = self.model._read(table)
+        columns = read_columns(self.model, table)
         codes, rows = distinct(columns)
         return codes, rows, [*parts_of(self.model._columns, columns, rows)]
+
+
+def read_columns(model: LikelihoodModel, table: Any) -> tuple[np.ndarray, ...]:
+    """The columns of the model, checked, as they are in the table."""
+    return getattr(model, "_checked_columns", model._read)(table)
 
 
 def distinct(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:

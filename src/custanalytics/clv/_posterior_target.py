@@ -73,11 +73,18 @@ class Target:
 
 def target_of(model: LikelihoodModel, table: Any, sample_weight: Any) -> Target:
     """The posterior that a fitted model and a table of customers make, with its mode near the model's parameters."""
+    owner = type(model).__name__
+    if not hasattr(model, "_loglik_loop"):
+        raise TypeError(
+            f"{owner} has no posterior: its likelihood is of intervals of the calendar. Its covariance_ and "
+            "standard_errors_ say how sure its estimates are."
+        )
     loop, theta = model._likelihood()
     sample = model._sample(table, sample_weight)
     unit = sample.mean(model._columns.index(model._unit_columns[-1])) if model._unit_columns else 1.0
     n = theta.size - len(model._names)
     units = np.append(model._units(unit), np.ones(n))
+    n += model._signed
     objective = _fit.Likelihood(loop, sample, model._penalty(unit), model._second_derivatives, units, n)
     start = np.append(np.log(theta[: theta.size - n] / units[: theta.size - n]), theta[theta.size - n :])
     optimum = _fit.minimise(objective, start, int(model.max_iter), float(model.tol))
@@ -87,7 +94,6 @@ def target_of(model: LikelihoodModel, table: Any, sample_weight: Any) -> Target:
         open_ended[-n:] &= np.diag(optimum.hessian)[-n:] < _fit.FLAT
     held = tuple(name for name, flat in zip(names, open_ended, strict=True) if flat)
     plain = _fit.Likelihood(loop, sample, objective.penalty, False, units, n)
-    owner = type(model).__name__
     if len(held) == len(names):
         raise ValueError(
             f"{owner}.posterior: these data determine none of the parameters {list(names)}, so that there is no "

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from custanalytics import _engines
+from custanalytics._columns import FREQUENCY, MONETARY_VALUE
 from custanalytics._params import check_params, check_value
 from custanalytics.clv import _count_intervals
 from custanalytics.clv._posterior import ParameterPosterior
@@ -19,6 +20,7 @@ from custanalytics.clv._posterior_predictions import (
     distinct,
     expected_by_draws,
     parts_of,
+    read_columns,
     shares,
 )
 from custanalytics.clv._posterior_sampling import Posterior
@@ -132,11 +134,11 @@ class ValuePosterior:
 
     def _read(self, table: Any) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]:
         model = self.purchases.model
-        found = dict(zip(model._columns, model._read(table), strict=True))
+        found = dict(zip(model._columns, read_columns(model, table), strict=True))
         if isinstance(self.spend, ParameterPosterior):
             spend = self.spend.model
-            x, amount = spend._read(table)
-            found |= dict(zip(spend._columns, (x, np.where(x > 0, amount, 0.0)), strict=True))
+            found |= dict(zip(spend._columns, read_columns(spend, table), strict=True))
+            found[MONETARY_VALUE] = np.where(found[FREQUENCY] > 0, found[MONETARY_VALUE], 0.0)
         return tuple(found), tuple(found.values())
 
 
