@@ -172,6 +172,12 @@ def test_errors(log: pd.DataFrame) -> None:
         Customer360().fit(log.drop(columns="amount"))
     with pytest.raises(InvalidDataError, match="empty"):
         Customer360(validator=None).fit(log.iloc[:0])
+    nobody = log.assign(customer_id="guest")
+    with (
+        pytest.warns(DataQualityWarning, match="rows are quarantined"),
+        pytest.raises(InvalidDataError, match=r"No row of the log is usable: all [0-9,]+ are set aside \(plac"),
+    ):
+        Customer360().fit(nobody)
 
 
 def some_days(n_customers: int, n_rows: int) -> pd.DataFrame:

@@ -86,7 +86,7 @@ class InstanceOf:
 
     def __str__(self) -> str:
         names = ("None" if kind is type(None) else kind.__name__ for kind in self.types)
-        return "an instance of " + " or ".join(names)
+        return "an instance of " + " or ".join(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)

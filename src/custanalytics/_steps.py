@@ -57,6 +57,18 @@ def new(c360: Any, name: str) -> Any:
     return DEFAULTS[name]() if isinstance(given, str) else clone(given)
 
 
+def clean(c360: Any, log: Any, learn: bool) -> Any:
+    """The clean log; raises where there is nothing in it to learn from."""
+    cleaned, report = c360.validator_.transform(log), getattr(c360.validator_, "report_", None)
+    if learn and report is not None and report.rows_clean == 0 < report.rows_in:
+        reasons = ", ".join(f"{name} {rows:,}" for name, rows in report.counts.items() if rows)
+        raise InvalidDataError(
+            f"No row of the log is usable: all {report.rows_in:,} are set aside ({reasons}). "
+            "print(c360.validator_.report_) has a remedy for each, c360.validator_.quarantine_ the rows."
+        )
+    return cleaned
+
+
 def end_of(summary: RFMSummary) -> np.datetime64:
     """The instant at which the last observed period of a fitted summary is over."""
     length = 7 if summary.period == "W" else 1  # a week is named by the day of its Monday

@@ -27,7 +27,7 @@ from custanalytics._params import (
     require_extra,
     warn,
 )
-from custanalytics._steps import DEFAULTS, TABLE_STEPS, TITLES, new
+from custanalytics._steps import DEFAULTS, TABLE_STEPS, TITLES, clean, new
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 
 __all__ = ["Customer360"]
@@ -299,7 +299,7 @@ class Customer360(_frames.FrameTransformer, BaseEstimator):
             if self.columns is not None:
                 self.validator_.set_params(columns=self.columns)
             self.validator_.fit(X)
-        return self.validator_.transform(X)
+        return clean(self, X, learn)
 
     def _score(
         self, table: nw.DataFrame[Any], log: Any, show: Callable[[str], None], *, learn: bool

@@ -119,6 +119,9 @@ def test_sizes_are_inferred_or_given() -> None:
         RuleTable({"a": "****"})
     with pytest.raises(ValueError, match="The 'n_bins' parameter of RuleTable must be an int in the range"):
         RuleTable({"a": "***"}, n_bins=1)
+    for rules in ({"all": "**"}, {"all": ["1*"]}):
+        with pytest.raises(RuleTableError, match="The rules name no score above 1: pass n_bins=5"):
+            RuleTable(rules)
     wide = RuleTable({"top": "[10]*", "rest": "[1-9]*"})
     assert wide.lookup(10, 1) == "top"
     assert next(iter(wide))[1][0] == "[10][10]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -169,6 +170,15 @@ def test_the_log_of_repairs_and_the_way_back(to_frame: Callable[[pd.DataFrame], 
         pd.testing.assert_frame_equal(back, DIRTY.drop(index=[3, 5]))
     with pytest.raises(ValueError, match="restore takes the clean log as transform gave it, with 4 rows; got 3"):
         validator.restore(clean[:3])
+    first = np.array([1, 0, 2, 3])
+    for wrong in (clean.take(first) if not isinstance(log, pl.DataFrame) else clean[first], cheaper(clean)):
+        with pytest.raises(ValueError, match="has other times or amounts, or its rows in another order"):
+            validator.restore(wrong)
+
+
+def cheaper(clean: Any) -> Any:
+    frame = nw.from_native(clean, eager_only=True)
+    return frame.with_columns(nw.col("amount") / 2).to_native()
 
 
 def test_restore_needs_repairs() -> None:

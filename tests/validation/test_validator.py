@@ -55,8 +55,15 @@ LOG = pd.DataFrame(
             {"earliest": "old"},
             "The 'earliest' parameter of TransactionValidator must be a date or a datetime, or one in ISO",
         ),
+        (
+            {"earliest": "2025-01-02", "as_of": "2025-01-01"},
+            "The 'earliest' parameter of TransactionValidator must not lie after as_of='2025-01-01'",
+        ),
         ({"date_format": 1}, "The 'date_format' parameter of TransactionValidator must be an instance of str"),
-        ({"dayfirst": "yes"}, "The 'dayfirst' parameter of TransactionValidator must be an instance of bool"),
+        (
+            {"dayfirst": "yes"},
+            "The 'dayfirst' parameter of TransactionValidator must be an instance of bool or an instance",
+        ),
         (
             {"time_zone": "Mars/Olympus"},
             "The 'time_zone' parameter of TransactionValidator must be the name of a time zone",

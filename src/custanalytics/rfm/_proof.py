@@ -75,6 +75,8 @@ def shape_of(parsed: dict[str, list[list[set[int]]]], n_bins: Any, n_scores: int
     """Sizes of the grid: those given, or the largest number in the rules for all."""
     if n_bins is None:
         n_bins = max((max(part) for codes in parsed.values() for code in codes for part in code if part), default=0)
+        if n_bins < 2:
+            raise RuleTableError("The rules name no score above 1: pass n_bins=5, or how many there are.")
     sizes = tuple(n_bins) if isinstance(n_bins, tuple | list) else (n_bins,) * n_scores
     for size in sizes:
         check_value("n_bins", size, (N_BINS,), "RuleTable")

@@ -55,6 +55,11 @@ def policy_of(validator: Any) -> Policy:
             f"'Europe/Berlin'. Got {validator.time_zone!r} instead."
         ) from error
     earliest = _instant(validator.earliest, "earliest")
+    if earliest > latest:
+        raise ValueError(
+            f"The 'earliest' parameter of TransactionValidator must not lie after as_of={validator.as_of!r}. "
+            f"Got {validator.earliest!r} instead: no row could be right."
+        )
     return Policy(
         earliest,
         latest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -34,7 +35,8 @@ _COLUMN_OF = {
 class Undo:
     """What `restore` needs: the columns of the log that the clean one does not hold as they came, and dropped rows.
 
-    `names` maps every column of the log to that of the clean log which still holds it; `kept` has the others.
+    `names` maps every column of the log to that of the clean log which still holds it; `kept` has the others. `mark` is
+    that of the clean log.
     """
 
     names: Mapping[str, str]
@@ -43,6 +45,7 @@ class Undo:
     dropped: nw.DataFrame[Any]
     order: np.ndarray
     rows: int
+    mark: int
 
 
 def log_of(found: Tally, screened: Screened, raw: nw.DataFrame[Any], names: Mapping[str, str]) -> Any:
@@ -103,11 +106,28 @@ def undo_of(
     lost = [name for name in raw.columns if name not in same]
     order = np.argsort(np.concatenate([kept, dropped]), kind="stable")
     of_kept = raw.select(lost)[kept] if lost else None
-    return Undo(same, of_kept, tuple(raw.columns), raw[dropped], order, kept.size)
+    return Undo(same, of_kept, tuple(raw.columns), raw[dropped], order, kept.size, _mark_of(clean))
+
+
+def _mark_of(clean: nw.DataFrame[Any]) -> int:
+    """A checksum of times and amounts in their order: rows that were sorted or edited have another."""
+    mark = zlib.crc32(_frames.times(clean).tobytes()) if TIMESTAMP in clean.columns else 0
+    if AMOUNT in clean.columns and clean.schema[AMOUNT].is_numeric():
+        mark = zlib.crc32((_frames.floats(clean, AMOUNT) + 0.0).tobytes(), mark)
+    return mark
 
 
 def restored(clean: nw.DataFrame[Any], undo: Undo) -> nw.DataFrame[Any]:
-    """The rows that a clean log stands for, as they came."""
+    """The rows that a clean log stands for, as they came; raises where it is not the one that was given."""
+    if len(clean) != undo.rows:
+        raise ValueError(
+            f"restore takes the clean log as transform gave it, with {undo.rows:,} rows; got {len(clean):,}."
+        )
+    if _mark_of(clean) != undo.mark:
+        raise ValueError(
+            "restore takes the clean log as transform gave it: this one has other times or amounts, or its rows in "
+            "another order. Pass the one that the last transform gave; add columns to it, but keep its rows."
+        )
     columns = {yours: clean[name].alias(yours) for yours, name in undo.names.items()}
     if undo.kept is not None:
         columns |= {name: undo.kept[name] for name in undo.kept.columns}

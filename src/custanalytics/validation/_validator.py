@@ -297,8 +297,8 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
         Parameters
         ----------
         clean : frame
-            The clean log that the last `transform` gave, its rows in their order. Columns that you have added are
-            left out; a column that was never repaired is taken from here.
+            The clean log that the last `transform` gave, its times and amounts, and its rows in their order. Columns
+            that you have added are left out; a column that was never repaired is taken from here.
 
         Returns
         -------
@@ -318,10 +318,6 @@ class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
                 "transform the log first."
             )
         frame = _frames.read(clean, list(self.undo_.names.values()), "restore")
-        if len(frame) != self.undo_.rows:
-            raise ValueError(
-                f"restore takes the clean log as transform gave it, with {self.undo_.rows:,} rows; got {len(frame):,}."
-            )
         return restored(frame, self.undo_).to_native()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
