@@ -46,6 +46,8 @@ def run(loop: Callable[..., Any], n: int, *inputs: Any, out: tuple[Any, ...] = (
     Returns what the slices returned, in slice order, so that a caller can add partial sums in one fixed order.
     """
     frozen = tuple(map(_frozen, inputs))
+    if 0 < n <= size:
+        return [loop(0, n, *frozen, *out)]
     bounds = slices(n, size)
     if len(bounds) < 2 or num_threads() < 2:
         return [loop(start, stop, *frozen, *out) for start, stop in bounds]

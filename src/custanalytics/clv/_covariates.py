@@ -293,7 +293,7 @@ class RateCovariateModel(PurchaseModel):
         return GroupedLoop(self._loglik_loop, design, zeros, ones), np.array(list(self._estimates().values()))
 
     def _theta(self) -> np.ndarray:
-        if self._design() is not None:
+        if any(self._processes().values()):
             check_is_fitted(self, "params_")
             names = list(self._columns[len(PurchaseModel._columns) :])
             values = ", ".join(f"{name!r}: ..." for name in names)

@@ -131,8 +131,10 @@ def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def wrapped(self: Any, table: Any, *args: Any, **named: Any) -> Any:
+        if isinstance(table, Customers):
+            return method(self, table, *args, **named)
         design = self._design()
-        if design is None or isinstance(table, Customers) or _engines.is_lazy(table):
+        if design is None or _engines.is_lazy(table):
             return method(self, table, *args, **named)
         check_is_fitted(self, "params_")
         columns = self._read(table)
@@ -146,6 +148,8 @@ def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
         if found == 0:
             return method(plain, Customers(own), *args, **named)
         sorted_columns = [column[order] for column in own]
+        for column in sorted_columns:
+            column.flags.writeable = False  # as kernels want it, once for all groups
         result: Any = None
         for theta, low, high in zip(thetas.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             rows = Customers(tuple(column[low:high] for column in sorted_columns))
