@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -259,6 +259,7 @@ def test_the_pipeline_on_every_frame_and_with_other_parameters(to_frame: Any) ->
     assert set(four["segment"]) == {"top", "rest"}
 
 
+@settings(max_examples=15)
 @given(log=transaction_logs(returns=False, min_rows=3), data=st.data())
 def test_shuffling_the_log_changes_nobodys_segment(log: pd.DataFrame, data: st.DataObject) -> None:
     marks = pd.DataFrame({"customer_id": [77, 77, 78], "timestamp": ["2024-03-10", "2024-03-11", "2023-12-01"]})
