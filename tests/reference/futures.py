@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -101,7 +102,7 @@ def integral(logs, top):
     points = sorted(set(points))
     nodes, weights = _rule()
     total = mp.mpf(0)
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in pairwise(points):
         total += (end - start) * sum(
             w * mp.exp(logs(start + (end - start) * x) - height) for x, w in zip(nodes, weights, strict=True)
         )
@@ -152,3 +153,55 @@ def lifetime_counts(n, s, scale, survivor, density, t):
     """P(n purchases by t) where a lifetime ends them."""
     alive = negative_binomial(n, s, scale, t) * survivor(mp.mpf(float(t)))
     return alive + dies_after(n, s, scale, survivor, density, t)
+
+
+def phased_counts(n, k, s, share, scale, a, c, t, terms=4000):
+    """P(n purchases by t) where every k-th event is one: by the events, one by one."""
+    weights = [mp.rf(mp.mpf(float(s)), j) / mp.factorial(j) * mp.mpf(float(share)) ** j for j in range(k)]
+    total = mp.mpf(0)
+    for j, weight in enumerate(weights):
+        for events in range(max(n * k - j, 0), terms):
+            made = (events + j) // k
+            chance = negative_binomial(events, s + j, scale, t)
+            if chance < 1e-40 and events > 50:
+                break
+            if n == 0:  # the purchases made are those of somebody who never drops out
+                stops = mp.mpf(made == 0)
+            else:
+                stops = left(n - 1, a, c) if made == n else left(n - 1, a, c) - left(n, a, c)
+            total += weight * chance * stops
+    return total / sum(weights)
+
+
+def phased_still_active(k, s, share, scale, a, c, t, terms=4000):
+    """P(alive at t): not dropped out after any of the purchases made until then."""
+    weights = [mp.rf(mp.mpf(float(s)), j) / mp.factorial(j) * mp.mpf(float(share)) ** j for j in range(k)]
+    total = mp.mpf(0)
+    for j, weight in enumerate(weights):
+        for events in range(terms):
+            chance = negative_binomial(events, s + j, scale, t)
+            if chance < 1e-40 and events > 50:
+                break
+            total += weight * chance * left((events + j) // k, a, c)
+    return total / sum(weights)
+
+
+def opportunities(buys, misses, leaves, stays, horizon):
+    """Distribution of purchases at `horizon` opportunities, by steps, integrated over both chances exactly."""
+    from scipy.special import roots_jacobi
+
+    def rule(first, second):
+        x, w = roots_jacobi(horizon + 2, second - 1.0, first - 1.0)
+        return 0.5 * (x + 1.0), w / w.sum()
+
+    result = np.zeros(horizon + 1)
+    for p, p_weight in zip(*rule(buys, misses), strict=True):
+        for theta, theta_weight in zip(*rule(leaves, stays), strict=True):
+            there, gone = np.zeros(horizon + 1), np.zeros(horizon + 1)
+            there[0] = 1.0
+            for _ in range(horizon):
+                gone += theta * there
+                there = (1.0 - theta) * there
+                there = (1.0 - p) * there + p * np.append(0.0, there[:-1])
+            result += p_weight * theta_weight * (there + gone)
+    return result
