@@ -25,6 +25,8 @@ SMALL = 512  # distinct rows up to which every start is tried
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
 SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
+HALVINGS = 20  # of a step; a still shorter one that improves does so by rounding alone
+IDLE = 3  # steps in a row without any improvement after which rounding has the last word
 TINY = 1e-300
 
 
@@ -134,7 +136,7 @@ def minimise(
     """
     logs = np.clip(start, -BOX, BOX)
     value, gradient = objective(logs)
-    gain, n_iter, fresh = np.inf, 0, False
+    gain, n_iter, idle, fresh = np.inf, 0, 0, False
     while True:
         n_iter += 1
         if hessian is None:
@@ -150,10 +152,12 @@ def minimise(
             return Optimum(np.clip(logs + step, -BOX, BOX), value - gain, gain, hessian, n_iter, True)
         moved = _search(objective, logs, value, gradient, step)
         if moved is not None:
+            idle = idle + 1 if moved[1] >= value else 0
             logs, value, gradient = moved
-        if gain <= tol or moved is None or n_iter >= max_iter:
+        stuck = moved is None or idle >= IDLE
+        if gain <= tol or stuck or n_iter >= max_iter:
             # Towards the box the objective is flat up to rounding: no step improves it, and there is nothing to gain.
-            stalled = (moved is None or n_iter >= max_iter) and bool((np.abs(logs) >= BOUNDARY).any())
+            stalled = (stuck or n_iter >= max_iter) and bool((np.abs(logs) >= BOUNDARY).any())
             return Optimum(logs, value, gain, hessian, n_iter, gain <= tol or stalled)
         fresh = False
         if gain > FAST * before or getattr(objective, "exact", False):
@@ -194,7 +198,7 @@ def _search(
     objective: Objective, logs: np.ndarray, value: float, gradient: np.ndarray, step: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray] | None:
     noise = 1e-14 * abs(value)
-    for _ in range(40):
+    for _ in range(HALVINGS):
         trial = np.clip(logs + step, -BOX, BOX)
         new, slope = objective(trial)
         if np.isfinite(new) and new <= value + 1e-4 * float(gradient @ (trial - logs)) + noise:
