@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue, ParetoNBDModel
+from custanalytics.clv import (
+    BetaDiscreteWeibullModel,
+    BetaGeoBetaBinomModel,
+    BetaGeoCNBDModel,
+    BetaGeoModel,
+    GammaGammaModel,
+    GammaGompertzNBDModel,
+    LifetimeValue,
+    ModifiedBetaGeoCNBDModel,
+    ModifiedBetaGeoModel,
+    NBDModel,
+    ParetoNBDModel,
+    ShiftedBetaGeoModel,
+)
 from custanalytics.exceptions import InvalidDataError
 
 TABLE = {
@@ -23,15 +36,31 @@ PARETO = {"r": 0.553, "alpha": 10.58, "s": 0.606, "beta": 11.66}
 SPEND = {"p": 6.25, "q": 3.74, "v": 15.4}
 
 
-@pytest.mark.parametrize("kind", [BetaGeoModel, ParetoNBDModel, GammaGammaModel])
+KINDS = (
+    *(BetaDiscreteWeibullModel, BetaGeoBetaBinomModel, BetaGeoCNBDModel, BetaGeoModel, GammaGammaModel),
+    *(GammaGompertzNBDModel, ModifiedBetaGeoCNBDModel, ModifiedBetaGeoModel, NBDModel, ParetoNBDModel),
+    ShiftedBetaGeoModel,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_fitted_model_comes_back_whole(kind):
-    model = kind(penalty=0.01, max_iter=150).fit(TABLE)
+    choice = {"k": 2} if "CNBD" in kind.__name__ else {}
+    for penalty in (0.01, dict.fromkeys(kind._names, (2.0, 1.5))):
+        check_round_trip(kind(penalty=penalty, max_iter=150, **choice).fit(TABLE))
+
+
+def check_round_trip(model):
+    kind = type(model)
     again = kind.from_json(model.to_json())
     assert again.get_params() == model.get_params()
     assert set(vars(again)) == set(vars(model))
     for name, value in vars(model).items():
         np.testing.assert_array_equal(getattr(again, name), value, err_msg=name, strict=isinstance(value, np.ndarray))
-    assert len(model.to_json()) < 2048
+    assert len(model.to_json()) < 3072
+    predict = "predict_spend" if kind is GammaGammaModel else "predict_alive"
+    np.testing.assert_array_equal(getattr(again, predict)(TABLE), getattr(model, predict)(TABLE))
+    assert (again.aic_, again.bic_, again.score(TABLE)) == (model.aic_, model.bic_, model.score(TABLE))
 
 
 def test_infinite_standard_errors_come_back():

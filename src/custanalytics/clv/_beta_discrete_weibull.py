@@ -22,9 +22,11 @@ class BetaDiscreteWeibullModel(ContractModel):
 
     Parameters
     ----------
-    penalty : float, default=0.0
+    penalty : float or mapping, default=0.0
         Weight of the squared log-parameters that is taken off the log-likelihood: a normal prior of variance
         1 / (2 * penalty) on each of them.
+        A mapping such as ``{name: (median, spread)}`` gives single parameters a log-normal prior
+        instead: the spread is the standard deviation of the logarithm. Parameters not named have no prior.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9
@@ -36,6 +38,10 @@ class BetaDiscreteWeibullModel(ContractModel):
         `alpha` and `beta` of the beta distribution of the probabilities to leave at the first renewal, and `c`.
     log_likelihood_ : float
         At `params_`.
+    n_customers_ : float
+        Sum of the weights of the customers learned from: their number where no weights are given.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criteria, of fits to the same customers: smaller is better.
     standard_errors_ : dict of str to float
         From the observed information; infinite for `undetermined_` parameters.
     covariance_ : ndarray of shape (3, 3)

@@ -60,9 +60,11 @@ class BetaGeoBetaBinomModel(PurchaseModel):
 
     Parameters
     ----------
-    penalty : float, default=0.0
+    penalty : float or mapping, default=0.0
         Weight of the squared log-parameters that is taken off the log-likelihood: a normal prior of variance
         1 / (2 * penalty) on each of them.
+        A mapping such as ``{name: (median, spread)}`` gives single parameters a log-normal prior
+        instead: the spread is the standard deviation of the logarithm. Parameters not named have no prior.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9
@@ -75,6 +77,10 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         probabilities to leave.
     log_likelihood_ : float
         At `params_`.
+    n_customers_ : float
+        Sum of the weights of the customers learned from: their number where no weights are given.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criteria, of fits to the same customers: smaller is better.
     standard_errors_ : dict of str to float
         From the observed information; infinite for `undetermined_` parameters.
     covariance_ : ndarray of shape (4, 4)
@@ -224,4 +230,6 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         share = min(max(sample.mean(0) / sample.mean(2), 0.01), 0.9) if sample.columns[0].any() else 0.01
         starts = [(1.0, 0.5, 3.0), (1.0, 0.1, 3.0), (5.0, 1.0, 1.0), (0.3, 0.3, 1.0), (20.0, 0.01, 1.0)]
         buying = min(1.5 * share, 0.95)
-        return np.array([(s * buying, s * (1.0 - buying), gamma, delta) for s, gamma, delta in starts])
+        while_there = min(sample.mean(0) / sample.mean(1), 0.95) if sample.columns[0].any() else 0.5
+        chances = [*((each, buying) for each in starts), ((3.0, 2.0, 0.7), while_there), ((1.0, 0.3, 0.1), while_there)]
+        return np.array([(s * p, s * (1.0 - p), gamma, delta) for (s, gamma, delta), p in chances])

@@ -27,9 +27,25 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
 
     Parameters
     ----------
-    penalty : float, default=0.0
+    rate_covariates : tuple of str, default=()
+        Columns of the table on which the rate of purchase depends: numbers, one coefficient each. At a value of z it is
+        exp(coefficient * z) times that at 0.
+    dropout_covariates : tuple of str, default=()
+        Columns on which the dropout probability depends, in the way that `dropout_effect` says.
+    equal_covariates : tuple of str, default=()
+        Columns with one coefficient for both, named in neither of the other two.
+    dropout_effect : {"a", "both", "apart"}, default="a"
+        What covariates of dropout scale by exp(coefficient * z): `a` alone, so that the odds of the mean dropout
+        probability a / (a + b) are scaled; "both" `a` and `b` alike, which leaves that mean as it is and changes how
+        much customers differ; "apart" `a` and `b` by a coefficient each.
+    covariate_penalty : float, default=0.0
+        Weight of the squared coefficients that is taken off the log-likelihood: a ridge.
+    penalty : float or mapping, default=0.0
         Weight of the squared log-parameters (`alpha` in units of the mean `T`) that is taken off the log-likelihood:
         a normal prior of variance 1 / (2 * penalty) on each of them.
+        A mapping such as ``{name: (median, spread)}`` gives single parameters a log-normal prior
+        instead, in the unit of the table where it carries one: the spread is the standard deviation of the logarithm.
+        Parameters not named have no prior.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9
@@ -40,12 +56,20 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
     params_ : dict of str to float
         `r` and `alpha` (in `time_unit`) of the gamma distribution of rates, `a` and `b` of the beta distribution of
         dropout probabilities.
+    coefficients_ : dict of str to dict of str to float
+        The coefficients of covariates by process and column, ``{"rate": {column: value}}``, and likewise "dropout"
+        ("a" and "b" where they are apart) and "equal"; there where there are any.
     log_likelihood_ : float
         At `params_`.
+    n_customers_ : float
+        Sum of the weights of the customers learned from: their number where no weights are given.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criteria, of fits to the same customers: smaller is better.
     standard_errors_ : dict of str to float
-        From the observed information; infinite for `undetermined_` parameters.
-    covariance_ : ndarray of shape (4, 4)
-        Of `r`, `alpha`, `a`, `b`.
+        From the observed information, those of coefficients as "rate:column" and so on; infinite for `undetermined_`
+        parameters.
+    covariance_ : ndarray of shape (n_estimates, n_estimates)
+        Of `r`, `alpha`, `a`, `b` and the coefficients, in the order of `standard_errors_`.
     converged_ : bool
         Whether the solver reached `tol`.
     n_iter_ : int
@@ -53,8 +77,8 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
     undetermined_ : tuple of str
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary.
     n_features_in_ : int
-        How many columns are used: 3.
-    feature_names_in_ : ndarray of shape (3,)
+        How many columns are used: 3, and covariates.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         The columns used.
 
     See Also
@@ -152,4 +176,5 @@ def family_starts(sample: _fit.Sample, k: int) -> np.ndarray:
     rate = k * sample.mean(0) if sample.columns[0].any() else 1e-3
     # r, how much faster active customers buy than the average, a, b
     shapes = ((0.5, 2.0, 1.0, 3.0), (0.5, 1.0, 0.1, 3.0), (2.0, 1.0, 1.0, 3.0), (0.1, 4.0, 0.5, 0.5))
-    return np.array([(r, r / (rate * faster), a, b) for r, faster, a, b in (*shapes, (5.0, 1.0, 0.01, 1.0))])
+    limits = ((5.0, 1.0, 0.01, 1.0), (0.05, 1e6, 1.0, 1e-3))  # hardly any dropout; all purchases at once
+    return np.array([(r, r / (rate * faster), a, b) for r, faster, a, b in (*shapes, *limits)])

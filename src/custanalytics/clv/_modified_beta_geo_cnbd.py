@@ -39,9 +39,12 @@ class ModifiedBetaGeoCNBDModel(CNBDModel):
         much customers differ; "apart" `a` and `b` by a coefficient each.
     covariate_penalty : float, default=0.0
         Weight of the squared coefficients that is taken off the log-likelihood: a ridge.
-    penalty : float, default=0.0
+    penalty : float or mapping, default=0.0
         Weight of the squared log-parameters (`alpha` in units of the mean `T`) that is taken off the log-likelihood:
         a normal prior of variance 1 / (2 * penalty) on each of them.
+        A mapping such as ``{name: (median, spread)}`` gives single parameters a log-normal prior
+        instead, in the unit of the table where it carries one: the spread is the standard deviation of the logarithm.
+        Parameters not named have no prior.
     max_iter : int, default=200
         Most iterations of the solver.
     tol : float, default=1e-9
@@ -60,6 +63,10 @@ class ModifiedBetaGeoCNBDModel(CNBDModel):
         ("a" and "b" where they are apart) and "equal"; there where there are any.
     log_likelihood_ : float
         At `params_`. Where there is no `litt`, (k - 1) times its sum is missing.
+    n_customers_ : float
+        Sum of the weights of the customers learned from: their number where no weights are given.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criteria, of fits to the same customers: smaller is better.
     standard_errors_ : dict of str to float
         From the observed information at this k; infinite for `undetermined_` parameters.
     covariance_ : ndarray of shape (n_estimates, n_estimates)

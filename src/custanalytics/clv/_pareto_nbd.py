@@ -25,6 +25,15 @@ class ParetoNBDModel(CovariateModel):
 
     Parameters
     ----------
+    rate_covariates : tuple of str, default=()
+        Columns of the table on which the rate of purchase depends: numbers, one coefficient each. At a value of z it is
+        exp(coefficient * z) times that at 0.
+    dropout_covariates : tuple of str, default=()
+        Columns on which the rate of dropout depends, which at a value of z is exp(coefficient * z) times that at 0.
+    equal_covariates : tuple of str, default=()
+        Columns with one coefficient for both, named in neither of the other two.
+    covariate_penalty : float, default=0.0
+        Weight of the squared coefficients that is taken off the log-likelihood: a ridge.
     penalty : float or mapping, default=0.0
         Weight of the squared log-parameters (`alpha` and `beta` in units of the mean `T`) that is taken off the
         log-likelihood: a normal prior of variance 1 / (2 * penalty) on each of them.
@@ -40,12 +49,20 @@ class ParetoNBDModel(CovariateModel):
     params_ : dict of str to float
         `r` and `alpha` (in `time_unit`) of the gamma distribution of purchase rates, `s` and `beta` (in `time_unit`)
         of the gamma distribution of dropout rates.
+    coefficients_ : dict of str to dict of str to float
+        The coefficients of covariates by process and column, ``{"rate": {column: value}}``, and likewise "dropout" and
+        "equal"; there where there are any.
     log_likelihood_ : float
         At `params_`.
+    n_customers_ : float
+        Sum of the weights of the customers learned from: their number where no weights are given.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criteria, of fits to the same customers: smaller is better.
     standard_errors_ : dict of str to float
-        From the observed information; infinite for `undetermined_` parameters.
-    covariance_ : ndarray of shape (4, 4)
-        Of `r`, `alpha`, `s`, `beta`.
+        From the observed information, those of coefficients as "rate:column" and so on; infinite for `undetermined_`
+        parameters.
+    covariance_ : ndarray of shape (n_estimates, n_estimates)
+        Of `r`, `alpha`, `s`, `beta` and the coefficients, in the order of `standard_errors_`.
     converged_ : bool
         Whether the solver reached `tol`.
     n_iter_ : int
@@ -54,8 +71,8 @@ class ParetoNBDModel(CovariateModel):
         Parameters that the data leave open: flat likelihood, or a maximum at the boundary. Without dropout, `s` and
         `beta` are.
     n_features_in_ : int
-        How many columns are used: 3.
-    feature_names_in_ : ndarray of shape (3,)
+        How many columns are used: 3, and covariates.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
         The columns used.
 
     See Also
@@ -127,4 +144,5 @@ class ParetoNBDModel(CovariateModel):
         # r, how much faster active customers buy than the average, s, beta
         shapes = ((0.5, 2.0, 0.5, 0.5), (2.0, 1.3, 0.3, 2.0), (0.2, 4.0, 1.0, 0.3), (5.0, 1.0, 0.1, 2.0))
         at_once = ((1.0, 2.0, 0.1, 1e-6), (2.0, 1.3, 0.1, 1e-3))  # a share of the customers leaves at once
-        return np.array([(r, r / (rate * faster), s, beta) for r, faster, s, beta in (*shapes, *at_once)])
+        limits = (*at_once, (0.05, 1e6, 0.1, 1e-6))  # or buys all there is to buy at once
+        return np.array([(r, r / (rate * faster), s, beta) for r, faster, s, beta in (*shapes, *limits)])
