@@ -381,8 +381,11 @@ def test_messages() -> None:
         ValueError, match=r"'models' parameter of compare_models, at 'x', must be an object with fit\(\)"
     ):
         compare_models({"x": 3}, TABLE, "came", horizon=39)
-    with pytest.raises(ValueError, match="takes models as"):
-        compare_models(PoissonModel(), TABLE, "came", horizon=39)
+    for wrong, what in ((PoissonModel(), "PoissonModel"), (TABLE, "DataFrame")):
+        with pytest.raises(ValueError, match=f"takes models as .* before the table. Got {what} instead"):
+            compare_models(wrong, TABLE, "came", horizon=39)
+    with pytest.raises(InvalidDataError, match=r"20 cutoffs do not fit.* Pass cutoffs=5, a smaller step"):
+        compare_models(models, log=load_cdnow(), summary=RFMSummary(), cutoffs=20, horizon=13)
     with pytest.raises(ValueError, match="needs a name for each model of one class"):
         compare_models([PoissonModel(), PoissonModel(2)], TABLE, "came", horizon=39)
     with pytest.raises(ValueError, match="needs at least one model"):

@@ -265,7 +265,8 @@ def test_a_map_of_purchases_to_expect() -> None:
     assert display.expected_purchases[1, 12] == pytest.approx(BG_NBD.predict_purchases(table, 26)[0])
     assert display.p_alive is None
     assert display.mesh_.get_array().ravel().tolist() == display.expected_purchases.ravel().tolist()
-    assert display.ax_.get_title(loc="left") == "Purchases to expect in 26 weeks, 39 weeks after the first purchase"
+    assert display.ax_.get_title(loc="left") == "Purchases to expect in the next 26 weeks"
+    assert display.ax_.get_xlabel() == "Recency: weeks from first to last purchase (T = 39)"
     assert AliveDisplay.from_estimator(BG_NBD, max_frequency=1, T=5.0, horizon=1e-3).mesh_ is not None
 
 

@@ -183,13 +183,16 @@ def _named(models: Any, refit: bool) -> dict[str, Any]:
     """The models by name."""
     if isinstance(models, Mapping):
         named = {str(name): model for name, model in models.items()}
-    elif isinstance(models, Iterable):
+    elif isinstance(models, Iterable) and not _frames.is_frame(models):
         given = list(models)
         named = {type(model).__name__: model for model in given}
         if len(named) < len(given):
             raise ValueError(f"{OWNER} needs a name for each model of one class: pass a dict, {{'name': model, ...}}.")
     else:
-        raise ValueError(f"{OWNER} takes models as {{'name': model, ...}} or a list of them. Got {models!r} instead.")
+        raise ValueError(
+            f"{OWNER} takes models as {{'name': model, ...}} or a list of them, before the table. Got "
+            f"{type(models).__name__} instead."
+        )
     if not named:
         raise ValueError(f"{OWNER} needs at least one model.")
     methods = ("fit", "predict_purchases") if refit else ("predict_purchases",)

@@ -59,10 +59,12 @@ def _cutoffs(
 ) -> np.ndarray:
     """The cutoffs in microseconds, each with a whole horizon after it."""
     if isinstance(cutoffs, Integral):
-        count = int(cutoffs)
-        return rolling_cutoffs(
-            log, horizon=horizon, n_cutoffs=count, step=step, end=end, columns=columns, time_unit=unit
-        ).view(np.int64)
+        try:
+            return rolling_cutoffs(
+                log, horizon=horizon, n_cutoffs=int(cutoffs), step=step, end=end, columns=columns, time_unit=unit
+            ).view(np.int64)
+        except InvalidDataError as error:
+            raise InvalidDataError(str(error).replace("n_cutoffs=", "cutoffs=")) from error
     yours = {standard: name for name, standard in renaming(columns).items()}.get(TIMESTAMP, TIMESTAMP)
     frame = _frames.read(log, (yours,), owner)
     times, zone = known_times(frame, yours, owner), _frames.zone_of(frame, yours)

@@ -215,11 +215,12 @@ class AliveDisplay(Display):
         if levels and min(cells.shape) > 1:
             lines = ax.contour(recency, frequency, cells, levels=levels, colors=tints, linewidths=0.8)
             ax.clabel(lines, fmt=lambda level: f"{100 * level:.0f} %" if alive else f"{level:g}", fontsize=8)
-        what = "P(alive)" if alive else f"Purchases to expect in {self.horizon:.3g} {unit},"
+        after = f"{recency[-1]:.3g} {unit} after the first purchase"
+        title = f"P(alive) {after}" if alive else f"Purchases to expect in the next {self.horizon:.3g} {unit}"
         bare(
             ax,
-            f"{what} {recency[-1]:.3g} {unit} after the first purchase",
-            f"Recency: {unit} from first to last purchase",
+            title,
+            f"Recency: {unit} from first to last purchase" + ("" if alive else f" (T = {recency[-1]:.3g})"),
             "Frequency: repeat purchases",
             None,
         )
