@@ -13,10 +13,18 @@ from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, piece_of
 def word_at(begin, end, letters):
     """Eight bytes from `begin` as a number, the first one highest; what lies behind the end is 0."""
     word = np.uint64(0)
-    if begin + 8 <= end:  # written out, this is one load
+    if begin + 8 <= end:  # in this form it is one load and a swap of bytes
         at = np.uint64(begin)
-        for step in (0, 1, 2, 3, 4, 5, 6, 7):
-            word = (word << np.uint64(8)) | np.uint64(letters[at + np.uint64(step)])
+        word = (
+            (np.uint64(letters[at]) << np.uint64(56))
+            | (np.uint64(letters[at + np.uint64(1)]) << np.uint64(48))
+            | (np.uint64(letters[at + np.uint64(2)]) << np.uint64(40))
+            | (np.uint64(letters[at + np.uint64(3)]) << np.uint64(32))
+            | (np.uint64(letters[at + np.uint64(4)]) << np.uint64(24))
+            | (np.uint64(letters[at + np.uint64(5)]) << np.uint64(16))
+            | (np.uint64(letters[at + np.uint64(6)]) << np.uint64(8))
+            | (np.uint64(letters[at + np.uint64(7)]) << np.uint64(0))
+        )
     elif begin < end:
         for step in range(end - begin):
             word = (word << np.uint64(8)) | np.uint64(letters[begin + step])
