@@ -416,7 +416,7 @@ def test_an_empty_table_has_no_predictions():
             InvalidDataError,
             "2 of 8 rows have a missing or infinite age",
         ),
-        ({**TABLE, "age": list("abcdefgh")}, InvalidDataError, "The column 'age' must be numeric"),
+        ({**TABLE, "age": list("abcdefgh")}, InvalidDataError, "The covariate .age. must be numeric; .* of 0 and 1"),
         ({name: TABLE[name] for name in ("frequency", "recency", "T", "shop")}, MissingColumnError, r"\['age'\]"),
     ],
 )
@@ -463,3 +463,16 @@ def test_covariates_out_of_all_proportion_give_finite_numbers():
     assert np.isfinite(model.predict_alive(far)).all()
     assert np.isfinite(model.predict_purchases(far, 9.0)).all()
     assert np.isfinite(model.score(far))
+
+
+def test_a_group_without_purchases_leaves_its_coefficient_open_and_the_rest_as_it_is():
+    rng = np.random.default_rng(10)
+    table = {**simulate(rng, "BetaGeoModel", [THETA[BetaGeoModel]] * 800)}
+    table["silent"] = (table["frequency"] == 0).astype(float)
+    with pytest.warns(FitWarning, match=r"do not determine rate:silent: .* \(rate:silent = -"):
+        model = BetaGeoModel(rate_covariates=("silent",)).fit(table)
+    others = {name: column[table["silent"] == 0] for name, column in table.items()}
+    alone = BetaGeoModel().fit({name: others[name] for name in ("frequency", "recency", "T")})
+    assert model.params_["r"] == pytest.approx(alone.params_["r"], rel=1e-4)
+    assert model.standard_errors_["alpha"] == pytest.approx(alone.standard_errors_["alpha"], rel=1e-3)
+    assert model.standard_errors_["rate:silent"] == np.inf

@@ -14,6 +14,7 @@ from tests.reference.covariates import Varying, simulate_varying
 from custanalytics import _jit
 from custanalytics.clv import (
     BetaGeoModel,
+    LifetimeValue,
     ParetoNBDModel,
     TimeVaryingBetaGeoModel,
     TimeVaryingParetoNBDModel,
@@ -319,8 +320,8 @@ def test_other_misunderstandings_are_refused():
         known(TimeVaryingBetaGeoModel, rate_covariates=("sale", "sale")).fit(TABLE)
     with pytest.raises(InvalidDataError, match="takes one row per customer; 1 are repeated"):
         known(TimeVaryingBetaGeoModel).fit(pd.concat([TABLE, TABLE.iloc[:1]]))
-    with pytest.raises(ValueError, match="has no sandwich covariance"):
-        known(TimeVaryingBetaGeoModel).sandwich_covariance(TABLE)
+    with pytest.raises(ValueError, match="no sandwich covariance"):
+        known(TimeVaryingBetaGeoModel, penalty=0.05).fit(TABLE).sandwich_covariance(TABLE)
     with pytest.raises(InvalidDataError, match="at least one customer"):
         known(TimeVaryingBetaGeoModel).fit(TABLE, sample_weight=np.zeros(6))
     with pytest.raises(InvalidDataError, match="1 of 6 customers have no first_seen"):
@@ -331,3 +332,18 @@ def test_returns_are_no_purchases():
     returned = pd.concat([LOG, LOG.iloc[1:2].assign(timestamp=LOG["timestamp"].iloc[1] + DAY, amount=-3.0)])
     model = known(TimeVaryingParetoNBDModel)
     assert model.set_params(log=returned).score(TABLE) == known(TimeVaryingParetoNBDModel).score(TABLE)
+
+
+def test_texts_name_moments_and_lifetime_value_takes_the_models():
+    texts = {name: INTERVALS[name].to_numpy() for name in ("sale", "season")}
+    texts["start"] = INTERVALS["start"].dt.strftime("%Y-%m-%d").tolist()
+    model = known(TimeVaryingParetoNBDModel, intervals=texts)
+    expected = known(TimeVaryingParetoNBDModel).predict_purchases(TABLE, 6.0)
+    np.testing.assert_array_equal(model.predict_purchases(TABLE, 6.0), expected)
+    value = LifetimeValue(purchases=model, spend=5.0, horizon=6.0, discount_rate=0.0)
+    np.testing.assert_allclose(value.predict(TABLE), 5.0 * expected, rtol=1e-12)
+    texts["start"][1] = "in March"
+    with pytest.raises(InvalidDataError, match="The column 'start' of intervals must hold dates or datetimes"):
+        model.predict_alive(TABLE)
+    with pytest.raises(MissingColumnError, match=r"needs the columns \['weight'\]"):
+        known(TimeVaryingParetoNBDModel).fit(TABLE, sample_weight="weight")

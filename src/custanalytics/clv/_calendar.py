@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 
 from custanalytics import _frames
@@ -56,7 +57,7 @@ class Calendar:
         frame = _frames.read(intervals, (START, *names), f"intervals of {owner}")
         if len(frame) == 0:
             raise InvalidDataError(f"intervals of {owner} has no rows: there is no time that it covers.")
-        start = _frames.times(frame, START)
+        start = _moments(frame, START)
         values = np.column_stack([np.zeros(len(frame)), *(_frames.floats(frame, name) for name in names)])[:, 1:]
         refuse(start == _frames.NO_TIME, frame, "have no start")
         for at, name in enumerate(names):
@@ -71,7 +72,7 @@ class Calendar:
         follows = np.append(start[order][1:], 0).astype(np.float64)
         end = np.where(last, np.inf, follows)
         if END in frame.columns:
-            given = _frames.times(frame, END)[order]
+            given = _moments(frame, END)[order]
             open_ended = given == _frames.NO_TIME
             refuse_at(order, open_ended & ~last, frame, "have no end though another follows")
             refuse_at(order, ~open_ended & (given <= start[order]), frame, "do not end after their start")
@@ -141,6 +142,16 @@ def refuse_at(order: np.ndarray, bad: np.ndarray, frame: Any, phrase: str) -> No
     rows = np.zeros(bad.size, dtype=bool)
     rows[order] = bad
     refuse(rows, frame, phrase)
+
+
+def _moments(frame: Any, column: str) -> np.ndarray:
+    """Dates, datetimes or ISO texts as int64 microseconds."""
+    if frame[column].dtype != nw.String:
+        return _frames.times(frame, column)
+    try:
+        return np.array(frame[column].to_list(), dtype="datetime64[us]").view(np.int64)
+    except ValueError as error:
+        raise InvalidDataError(f"The column {column!r} of intervals must hold dates or datetimes. {error}") from error
 
 
 def _date(moment: float) -> str:

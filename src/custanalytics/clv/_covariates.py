@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
+import narwhals as nw
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +18,7 @@ from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._design import Customers, Design, compress
 from custanalytics.clv._grouped_loop import CovariateOptimum, GroupedLoop, MovedPenalty, given_terms
 from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.exceptions import InvalidDataError
 
 RATE, DROPOUT, EQUAL = "rate", "dropout", "equal"
 SETTINGS = {RATE: "rate_covariates", EQUAL: "equal_covariates"}  # any other process: dropout_covariates
@@ -204,6 +206,12 @@ class RateCovariateModel(PurchaseModel):
         if design is None or isinstance(table, Customers):
             return own
         frame = _frames.read(table, self._columns, type(self).__name__, SUMMARY_HINT)
+        for name in design.columns:
+            if frame[name].dtype in (nw.String, nw.Categorical, nw.Enum):
+                raise InvalidDataError(
+                    f"The covariate {name!r} must be numeric; it is {frame[name].dtype}. Make a column of 0 and 1 of "
+                    "each category but one."
+                )
         values = tuple(_frames.floats(frame, name) for name in design.columns)
         for at, name in enumerate(design.columns):
             check = missing(name, at)

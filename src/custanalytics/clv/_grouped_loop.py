@@ -103,18 +103,23 @@ def given_terms(optimum: _fit.Optimum, basis: np.ndarray, at: np.ndarray, size: 
 
     `at` is where these are among all `size` of them; coefficients of covariates without variation are 0.
     """
-    flat = _fit.undetermined(optimum)
-    inner = _fit.covariance(optimum, np.ones(optimum.logs.size))
-    inner[flat, flat] = 0.0
+    k = optimum.logs.size
+    values, vectors = np.linalg.eigh(optimum.hessian)
+    scale = np.maximum(np.abs(np.diag(basis)), 1e-300)  # coefficients are compared in the solver's units
+    along_flat = (np.abs(basis @ vectors[:, values < _fit.FLAT] / scale[:, None]) > 0.1).any(axis=1)
+    flat = along_flat | (np.abs(optimum.logs) >= _fit.BOUNDARY)
     undetermined, places = np.ones(size, dtype=bool), np.ix_(at, at)
-    undetermined[at] = (np.abs(basis) @ flat.astype(float)) > 0
+    undetermined[at] = flat
     logs, covariance, hessian = np.zeros(size), np.zeros((size, size)), np.zeros((size, size))
     inverse = np.linalg.inv(basis)
     logs[at] = basis @ optimum.logs
     hessian[places] = inverse.T @ optimum.hessian @ inverse
-    covariance[places] = basis @ inner @ basis.T
-    covariance[undetermined] = 0.0
-    covariance[:, undetermined] = 0.0
+    known = np.flatnonzero(~undetermined)
+    if known.size == k:
+        inner = np.linalg.inv(optimum.hessian)
+        covariance[places] = 0.5 * basis @ (inner + inner.T) @ basis.T
+    elif known.size:  # with the others held where they are
+        covariance[np.ix_(known, known)] = np.linalg.inv(hessian[np.ix_(known, known)])
     covariance[undetermined, undetermined] = np.inf
     return CovariateOptimum(
         logs, optimum.value, optimum.gain, hessian, optimum.n_iter, optimum.converged, covariance, undetermined

@@ -158,28 +158,6 @@ class TimeVaryingModel(CalendarModel):
         value = self._likelihoods(watched, *self._weights(calendar, coefficients), self._theta())[0]
         return float(value + coefficients[: watched.bought.size] @ watched.bought) / float(watched.weight.sum())
 
-    def sandwich_covariance(self, table: Any, sample_weight: Any = None) -> np.ndarray:
-        """Not available for this model: `covariance_` is from the observed information.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            Ignored.
-        sample_weight : array-like of shape (n_customers,), optional
-            Ignored.
-
-        Returns
-        -------
-        ndarray
-            Never.
-
-        Raises
-        ------
-        ValueError
-            Always.
-        """
-        raise ValueError(f"{type(self).__name__} has no sandwich covariance; covariance_ is the inverse information.")
-
     def predict_alive(self, table: Any) -> np.ndarray:
         """Probability that each customer is still active at the end of the observation.
 

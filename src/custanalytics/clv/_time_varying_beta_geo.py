@@ -100,7 +100,6 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
     >>> import numpy as np
     >>> from custanalytics.clv import TimeVaryingBetaGeoModel
     >>> months = {"start": ["1997-01-01", "1997-12-01", "1998-01-01"], "december": [0, 1, 0]}
-    >>> months["start"] = np.array(months["start"], "datetime64[us]")
     >>> model = TimeVaryingBetaGeoModel.from_params(
     ...     r=0.243, alpha=4.414, a=0.793, b=2.426, coefficients={"rate": {"december": 0.693}}, intervals=months
     ... )

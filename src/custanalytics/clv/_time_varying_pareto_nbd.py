@@ -110,7 +110,6 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
     >>> import numpy as np
     >>> from custanalytics.clv import TimeVaryingParetoNBDModel
     >>> months = {"start": ["1997-01-01", "1997-12-01", "1998-01-01"], "december": [0, 1, 0]}
-    >>> months["start"] = np.array(months["start"], "datetime64[us]")
     >>> model = TimeVaryingParetoNBDModel.from_params(
     ...     r=0.553, alpha=10.58, s=0.606, beta=11.66, coefficients={"rate": {"december": 0.693}}, intervals=months
     ... )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from custanalytics import _frames
+from custanalytics import _frames, _params
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, FIRST_SEEN, FREQUENCY, QUANTITY, RECENCY, TIMESTAMP, T
 from custanalytics.clv._base import LikelihoodModel, check_weight, refuse
 from custanalytics.clv._calendar import MICROSECONDS_A_DAY, Calendar, Pieces, unit_length
@@ -50,6 +50,12 @@ class CalendarModel(LikelihoodModel):
         names = self._covariates()
         return [names.index(name) for columns in self._processes().values() for name in columns]
 
+    def _likelihood(self) -> tuple[Callable[..., None], np.ndarray]:
+        raise ValueError(
+            f"{type(self).__name__} has no likelihood of the distinct rows of a table: no posterior of its parameters "
+            "and no sandwich covariance. covariance_ is the inverse of the observed information."
+        )
+
     def _calendar(self) -> Calendar:
         if self.intervals is None:
             raise ValueError(f"{type(self).__name__} needs the covariates: set_params(intervals=...).")
@@ -76,6 +82,7 @@ class CalendarModel(LikelihoodModel):
     def _watch(self, calendar: Calendar, table: Any, sample_weight: Any) -> Watched:
         frame, x, first, t_x, age = self._read(table)
         if isinstance(sample_weight, str):
+            _params.check_columns(frame.columns, (sample_weight,), type(self).__name__)
             sample_weight = _frames.floats(frame, sample_weight)
         weight = np.ones(x.size) if sample_weight is None else check_weight(sample_weight, x.size)
         if not weight.any():
