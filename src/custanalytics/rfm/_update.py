@@ -146,9 +146,9 @@ def _check_events(events: nw.DataFrame[Any], known: Known, clock: Clock, as_of: 
         early = times < clock.start(known.as_of + 1)
         if early.any():
             raise InvalidDataError(
-                offenders(early, range(early.size), "of new_events lie in or before", "rows")
-                + f" {clock.name(known.as_of)}, the last period of the table, which is closed. Leave them out if the "
-                "table has them, else sum up the whole log again."
+                offenders(early, range(early.size), "of new_events lie in periods that are closed", "rows")
+                + f": the last period of the table is {clock.name(known.as_of)}. Leave them out if the table has them, "
+                "else sum up the whole log again."
             )
     seen = clock.index(int(times.max())) if times.size else known.as_of
     last_period = seen if as_of is None else as_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import narwhals as nw
@@ -37,17 +37,6 @@ def id_faults(series: nw.Series[Any], placeholders: Iterable[Any], duplicates: s
 def bit_where(rows: np.ndarray, rule: str) -> np.ndarray:
     """The bit of a rule in some rows, nothing in the others."""
     return rows.astype(np.uint32) * np.uint32(BITS[rule])
-
-
-def set_aside(raw: nw.DataFrame[Any], rows: np.ndarray, reasons: Sequence[str]) -> Any:
-    """The rows as they came, with their position and reasons."""
-    row, why = "row", "reasons"
-    while row in raw.columns:
-        row += "_"
-    while why in raw.columns:
-        why += "_"
-    words = nw.new_series(why, reasons, dtype=nw.String, backend=raw.implementation)
-    return _frames.extend(raw[rows], {row: rows, why: words}).to_native()
 
 
 def with_whole_ids(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:

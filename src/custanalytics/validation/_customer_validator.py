@@ -17,9 +17,10 @@ from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.validation._contacts import read_addresses, read_emails, read_phones, shared
 from custanalytics.validation._customer_ids import ADDRESS, CUSTOMER_COLUMNS, EMAIL, PHONE, read_named, renaming
 from custanalytics.validation._customer_report import count, texts
-from custanalytics.validation._customer_rows import WRONG, bit_where, complaint, id_faults, set_aside, with_whole_ids
+from custanalytics.validation._customer_rows import WRONG, bit_where, complaint, id_faults, with_whole_ids
 from custanalytics.validation._customer_rules import BITS, CHANNELS, FLAG, RULES, UNREACHABLE, CustomerRule, mask
 from custanalytics.validation._phones import PhoneReader
+from custanalytics.validation._quarantine import set_aside
 
 _NEEDS = {"email": EMAIL, "phone": PHONE, "sms": PHONE, "post": ADDRESS}
 PLACEHOLDER_IDS = (
