@@ -17,6 +17,7 @@ from custanalytics._params import check_columns, offenders
 from custanalytics.exceptions import InvalidDataError
 
 NO_TIME = np.iinfo(np.int64).min  # what NaT is as an integer
+_REMEDY = "Run the log through TransactionValidator first, or convert the column yourself."
 _OUTPUT_KINDS = ("default", "pandas", "polars")
 
 
@@ -111,7 +112,7 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     if not series.dtype.is_float() and series.null_count() == len(series):  # of no certain type
         return np.full(len(series), np.nan)
     if not (series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype == nw.Unknown):
-        raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_repair_hint(column)}")
+        raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_REMEDY}")
     try:
         if series.dtype.is_decimal():
             series = series.cast(nw.Float64)
@@ -126,9 +127,7 @@ def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     if series.null_count() == len(series):
         return np.full(len(series), NO_TIME)
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
-        raise InvalidDataError(
-            f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_repair_hint(column)}"
-        )
+        raise InvalidDataError(f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_REMEDY}")
     if isinstance(series.dtype, nw.Date):
         series = series.cast(nw.Datetime("us"))
     values = np.asarray(series.to_numpy())
@@ -349,7 +348,3 @@ def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, n
     rank = np.full(order.size + 1, -1, np.int64)  # the last place serves the code -1
     rank[order] = np.arange(order.size)
     return rank[found], take(uniques, order)
-
-
-def _repair_hint(column: str) -> str:
-    return f"Run the log through TransactionValidator first, or convert {column!r} yourself."
