@@ -15,6 +15,7 @@ from benchmarks.peers import (
     lifetimes_clv,
     lifetimes_summary,
     numpy_offers,
+    nutpie_posterior,
     polars_summary,
     validation_passes,
 )
@@ -130,6 +131,15 @@ def cdnow_table(size: int) -> pd.DataFrame:
     return table
 
 
+def our_posterior(table: pd.DataFrame) -> dict[str, float]:
+    return BetaGeoModel().fit(table).posterior(table, n_draws=nutpie_posterior.DRAWS, rng=0).mean()
+
+
+def posteriors_agree(mine: dict[str, float], theirs: dict[str, float], peer: str) -> None:
+    for name, value in theirs.items():  # Monte Carlo error of some 3,000 draws each
+        np.testing.assert_allclose(mine[name], value, rtol=4e-2, err_msg=f"{peer}: {name}")
+
+
 @lru_cache(maxsize=2)
 def offer_task(n_customers: int) -> tuple[NextBestOffer, np.ndarray]:
     """A fitted model of 200 offers, and a mask that forbids three of ten pairs."""
@@ -237,6 +247,17 @@ CASES = [
         small=2357,
         sizes=(2357,),
         floors={"lifetimes": 4},
+    ),
+    Case(
+        name="bg_nbd_posterior",
+        title="BG/NBD posterior on CDNOW, at least 3,000 effective draws, customers",
+        make=cdnow_table,
+        ours=our_posterior,
+        peers={"nutpie, the same gradient": nutpie_posterior.by_nutpie},
+        agree=posteriors_agree,
+        small=2357,
+        sizes=(2357,),
+        floors={"nutpie, the same gradient": 6},
     ),
     Case(
         name="offers",

@@ -127,11 +127,11 @@ def test_intervals_of_purchases_cover_what_comes(simulate, model, horizon):
 def test_intervals_of_purchases_cover_as_often_as_they_say(horizon):
     often = {"r": 2.0, "alpha": 4.0, "a": 0.5, "b": 6.0}
     for simulate in (bg, lambda rng, ahead: bg(rng, ahead, truth=often)):
-        average, each = coverage_of_counts(simulate, BetaGeoModel, range(40), horizon)
+        average, each = coverage_of_counts(simulate, BetaGeoModel, range(15), horizon)
         print(f"horizon {horizon}: average {average:.3f}, each {each:.3f}")
         assert 0.88 <= average <= 0.92
         assert each >= 0.895
-    average, each = coverage_of_counts(pareto, ParetoNBDModel, range(20), horizon)
+    average, each = coverage_of_counts(pareto, ParetoNBDModel, range(8), horizon)
     assert 0.88 <= average <= 0.92
 
 
