@@ -62,6 +62,10 @@ class GammaGammaModel(LikelihoodModel):
         `p` and `q` without a unit, `v` in the currency of the log.
     log_likelihood_ : float
         Of the repeat buyers, at `params_`.
+    n_customers_ : float
+        Sum of the weights of the repeat buyers learned from: their number where no weights are given.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criteria, of fits to the same customers: smaller is better.
     standard_errors_ : dict of str to float
         From the observed information; infinite for `undetermined_` parameters.
     covariance_ : ndarray of shape (3, 3)
