@@ -159,6 +159,9 @@ def test_covariates_that_say_nothing_change_nothing(kind, cdnow):
             rtol=1e-9,
         )
     assert likelihood_ratio_test(bare, nothing).degrees_of_freedom == 1
+    assert likelihood_ratio_test(still, nothing).degrees_of_freedom == 1
+    with pytest.raises(ValueError, match="is not a special case of"):
+        likelihood_ratio_test(nothing, bare)
 
 
 @pytest.mark.parametrize("kind", KINDS)

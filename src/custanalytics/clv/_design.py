@@ -166,8 +166,12 @@ def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
 def within(restricted: Any, full: Any) -> bool:
     """Whether the covariates of one model are a special case of those of another."""
     small, large = (model._design() if hasattr(model, "_design") else None for model in (restricted, full))
-    if small is None or large is None:
-        return small is None
+    if small is None or large is None:  # perhaps covariates that change with time
+        few, many = (
+            {(process, name) for process, each in getattr(model, "coefficients_", {}).items() for name in each}
+            for model in (restricted, full)
+        )
+        return small is None and few <= many
     places = [full._names.index(name) for name in restricted._names]
     for at, column in enumerate(small.columns):
         if column not in large.columns:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Which models contain which: exponential lifetimes are a limit of Gompertz's, the NBD is the limit of no dropout.
 CONTAINED_IN = {
     "NBDModel": ("BetaGeoModel", "ModifiedBetaGeoModel", "ParetoNBDModel"),
-    "ParetoNBDModel": ("GammaGompertzNBDModel",),
+    "BetaGeoModel": ("TimeVaryingBetaGeoModel",),
+    "ParetoNBDModel": ("GammaGompertzNBDModel", "TimeVaryingParetoNBDModel"),
     "ShiftedBetaGeoModel": ("BetaDiscreteWeibullModel",),
     "GammaGammaModel": ("CorrelatedGammaGammaModel",),
 }
