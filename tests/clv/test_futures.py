@@ -177,7 +177,8 @@ def check_beta_geo(seed, n):
             u, later = min(u, 1e4), min(u, 1e4) * (1.0 + 10 ** rng.uniform(-4, 3))
             ends = [reference.bg_purchases_if_alive(s, at, a, c) for at in (u, later)]
             expected = float(ends[1] - ends[0])
-            assert purchases_between(s, u, later, a, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+            lost = 1e-45 * float(ends[1])  # by the difference of 60 digits
+            assert purchases_between(s, u, later, a, c) == pytest.approx(expected, rel=1e-9, abs=lost + 1e-300)
 
 
 def test_staying_and_windows_of_the_beta_geo_agree_with_many_digits():
@@ -226,8 +227,8 @@ def test_counts_within_lifetimes_agree_with_many_digits():
 
 
 @pytest.mark.thorough
-def test_counts_within_lifetimes_agree_with_many_digits_in_300_cases():
-    check_lifetimes(4, 300)
+def test_counts_within_lifetimes_agree_with_many_digits_in_60_cases():
+    check_lifetimes(4, 60)
 
 
 def test_counts_of_a_customer_agree_with_many_digits():
@@ -284,7 +285,7 @@ def test_opportunities_agree_with_steps():
 SHAPES = {BetaGeoModel: "r alpha a b", ModifiedBetaGeoModel: "r alpha a b", ParetoNBDModel: "r alpha s beta"}
 
 
-def extremes(rng, kind):
+def extremes(rng, kind, n):
     params = dict(zip(SHAPES[kind].split(), 10 ** rng.uniform(-3, 3, 4), strict=True))
     names = list(params)
     special = rng.integers(0, 5)
@@ -295,7 +296,6 @@ def extremes(rng, kind):
     elif special == 2:
         params[names[3]] = params["alpha"]
     model = kind.from_params(**{name: float(value) for name, value in params.items()})
-    n = 20
     x = np.floor(10 ** rng.uniform(0, 4, n)) - 1.0
     x[:3] = 0.0, 1.0, 1e4
     age = 10 ** rng.uniform(-2, 4, n)
@@ -305,10 +305,10 @@ def extremes(rng, kind):
     return model, {"frequency": x, "recency": recency, "T": age}
 
 
-def check_finite(seed, n_models):
+def check_finite(seed, n_models, n_customers):
     rng = np.random.default_rng(seed)
     for _ in range(n_models):
-        model, table = extremes(rng, list(SHAPES)[rng.integers(3)])
+        model, table = extremes(rng, list(SHAPES)[rng.integers(3)], n_customers)
         horizon = float(10 ** rng.uniform(-2, 4))
         alive = model.predict_alive(table)
         later = model.predict_alive(table, ahead=horizon)
@@ -322,18 +322,19 @@ def check_finite(seed, n_models):
         assert (model.predict_discounted_purchases(table, horizon, 0.0027) <= near * (1 + 1e-9)).all()
         chance = model.predict_count_probabilities(table, [0, 1, 5, 100, 10_000], horizon)
         assert ((chance >= 0) & (chance <= 1 + 1e-12)).all()
-        quantiles = model.predict_count_quantiles(table, [0.1, 0.9], horizon)
+        few = {name: values[:20] for name, values in table.items()}
+        quantiles = model.predict_count_quantiles(few, [0.1, 0.9], horizon)
         assert (quantiles[:, 0] <= quantiles[:, 1]).all()
-        assert (model.sample(table, 2, horizon, rng=1) >= 0).all()
+        assert (model.sample(few, 2, horizon, rng=1) >= 0).all()
 
 
 def test_everything_is_finite_at_the_extremes():
-    check_finite(5, 15)
+    check_finite(5, 15, 20)
 
 
 @pytest.mark.thorough
 def test_everything_is_finite_at_the_extremes_of_100_000_customers():
-    check_finite(6, 5000)
+    check_finite(6, 500, 200)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
