@@ -42,8 +42,8 @@ log.iloc[[0, -1]]
 # What is wrong with it
 # ---------------------
 #
-# A rule of our own is added to those of the library: hardly anything in this shop costs more than 60. It is a warning: such
-# rows stay in the log.
+# A rule of our own is added to those of the library: hardly anything in this shop costs more than 60. It is a warning:
+# such rows stay in the log.
 
 dear = ValidationRule("dear", nw.col("amount") > 60, severity="warning", message="the amount is beyond 60")
 validator = TransactionValidator(custom_rules=[dear]).fit(log)

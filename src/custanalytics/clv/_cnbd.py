@@ -157,9 +157,7 @@ class CNBDModel(BetaDropoutModel):
         self.n_customers_ = float(sample.weight.sum())
         self._learn(best[2], unit)
         loop, theta = self._likelihood()
-        self.log_likelihood_ = float(
-            _fit.total(loop, sample, theta)[0] + self._constant(sample, litt)
-        )
+        self.log_likelihood_ = float(_fit.total(loop, sample, theta)[0] + self._constant(sample, litt))
         if self.k is None and self.k_ == int(self.max_k) > 1:
             warn(
                 f"{type(self).__name__}: k = {self.k_} is the largest that was tried, and the best. Purchases are very "
