@@ -190,6 +190,15 @@ def test_staying_and_windows_of_the_beta_geo_agree_with_many_digits_in_300_cases
     check_beta_geo(2, 300)
 
 
+def test_a_window_after_almost_everybody_has_left_comes_to_an_end():
+    s, u, a, c = 307.568162057804, 17.97847323962344, 293.8073875123483, 263.8442955499041
+    with mp.workdps(60):
+        for at in (u, 1.1 * u, 1.2 * u):
+            assert still_active(s, at, a, c) == pytest.approx(float(slow.still_active(s, at, a, c)), rel=1e-10)
+    window = purchases_between(s, u, 2.0 * u, a, c)
+    assert 0.0 < window < s * u * still_active(s, u, a, c)
+
+
 @pytest.mark.parametrize("a", [1.0, 1.0 + 1e-12])
 def test_windows_have_no_singularity_at_one(a):
     with mp.workdps(60):

@@ -28,6 +28,7 @@ from custanalytics.clv._kernels_beta_geo import (
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
+_FAINT = 1e-280  # below, doubles lose their digits before they are 0: the rate is then followed no further
 WIDE = 0.05  # share of the whole from which on a window is a difference
 _log_base, _den, _mean_gompertz = gompertz.log_base, gompertz.den, gompertz.mean_lifetime
 _mean_pareto = pareto.mean_lifetime
@@ -107,7 +108,8 @@ def active_integral(s, u, a, c):
             if beyond and weight <= 1e-18 * mass and term <= 1e-18 * total:
                 break
             y += width if side == 0 else -width
-    return exp(-s * log1p(u)) + c / (a + c + 1.0) * total / mass * exp(reference - top)
+    # the peak may lie far above the reference: its logarithm is taken before the factor can underflow
+    return exp(-s * log1p(u)) + exp(log(max(c / (a + c + 1.0) * total / mass, 1e-300)) + reference - top)
 
 
 @kernel
@@ -128,7 +130,7 @@ def purchases_between(s, first, last, a, c):
         while True:
             end = first + (1.0 + first) * expm1(at + panel)
             lower = still_active(s + 1.0, end, a, c)
-            if lower * 20.0 >= height or height == 0.0:
+            if not lower * 20.0 < height or height < _FAINT:
                 break
             panel *= 0.5
         part = 0.0
@@ -137,7 +139,7 @@ def purchases_between(s, first, last, a, c):
             v = first + (1.0 + first) * expm1(moved)
             part += panel * _WEIGHTS[k] * (1.0 + first) * exp(moved) * still_active(s + 1.0, v, a, c)
         total += part
-        if part <= 1e-13 * panel * total:
+        if part <= 1e-13 * panel * total or height < _FAINT:
             break
         at, height = at + panel, lower
     return s * total
