@@ -114,7 +114,7 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     if not (series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype == nw.Unknown):
         raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_REMEDY}")
     try:
-        if series.dtype.is_decimal():
+        if series.dtype.is_decimal() or series.dtype in (nw.Int128, nw.UInt128):
             series = series.cast(nw.Float64)
         return np.ascontiguousarray(series.to_numpy(), dtype=np.float64)
     except (TypeError, ValueError):

@@ -281,7 +281,7 @@ def test_score_is_the_mean_log_likelihood():
 def test_clone_and_a_small_pickle_without_data(model):
     table, _ = reference.cdnow()
     copy = clone(model.set_params(tol=1e-8))
-    assert copy.get_params() == {"penalty": 0.0, "max_iter": 200, "tol": 1e-8}
+    assert copy.get_params() == {**type(model)().get_params(), "tol": 1e-8}
     assert copy.fit(table) is copy
     stored = pickle.dumps(copy)
     assert len(stored) < 10_000

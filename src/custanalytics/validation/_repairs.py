@@ -19,6 +19,7 @@ from custanalytics.validation._rules import ValidationRule
 from custanalytics.validation._screening import IS_RETURN, Screened
 from custanalytics.validation._values import is_missing
 
+MARKED = 1 << 17  # rows of a log that its checksum looks at
 _READ = (CUSTOMER_ID, TIMESTAMP, AMOUNT, QUANTITY)
 _COLUMN_OF = {
     k.UNTIDY_ID: CUSTOMER_ID,
@@ -110,10 +111,11 @@ def undo_of(
 
 
 def _mark_of(clean: nw.DataFrame[Any]) -> int:
-    """A checksum of times and amounts in their order: rows that were sorted or edited have another."""
-    mark = zlib.crc32(_frames.times(clean).tobytes()) if TIMESTAMP in clean.columns else 0
+    """A checksum of times and amounts in their order, of large logs of evenly spread rows: sorted, they have another."""
+    every = slice(None, None, -(-max(len(clean), 1) // MARKED))
+    mark = zlib.crc32(_frames.times(clean)[every].tobytes()) if TIMESTAMP in clean.columns else 0
     if AMOUNT in clean.columns and clean.schema[AMOUNT].is_numeric():
-        mark = zlib.crc32((_frames.floats(clean, AMOUNT) + 0.0).tobytes(), mark)
+        mark = zlib.crc32((_frames.floats(clean, AMOUNT)[every] + 0.0).tobytes(), mark)
     return mark
 
 
