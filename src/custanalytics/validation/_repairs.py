@@ -111,7 +111,7 @@ def undo_of(
 
 
 def _mark_of(clean: nw.DataFrame[Any]) -> int:
-    """A checksum of times and amounts in their order, of large logs of evenly spread rows: sorted, they have another."""
+    """A checksum of times and amounts in their order; of a large log, of evenly spread rows."""
     every = slice(None, None, -(-max(len(clean), 1) // MARKED))
     mark = zlib.crc32(_frames.times(clean)[every].tobytes()) if TIMESTAMP in clean.columns else 0
     if AMOUNT in clean.columns and clean.schema[AMOUNT].is_numeric():
