@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 SLICE = 1 << 14
+WIDE = 1 << 17  # slices for loops that do little per row: handing one to a thread takes longer than a short one
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 

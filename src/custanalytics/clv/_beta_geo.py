@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from custanalytics import _jit
 from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
@@ -126,6 +127,7 @@ class BetaGeoModel(BetaDropoutModel):
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_beta_geo.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
+    _alive_slice: ClassVar[int] = _jit.WIDE
     _purchases_loop = staticmethod(_kernels_beta_geo.purchases_loop)
 
     def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:

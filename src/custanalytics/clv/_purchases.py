@@ -61,6 +61,7 @@ class PurchaseModel(Futures):
     _unit_columns: ClassVar[tuple[str, ...]] = (RECENCY, T)
     _checks: ClassVar[tuple[Check, ...]] = CHECKS
     _alive_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, t_x, T, theta, out)
+    _alive_slice: ClassVar[int] = _jit.SLICE  # rows that a thread takes at once
     # Sum over k of weights[k] * E[purchases in (T, T + horizons[k]] | alive at T]:
     _purchases_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, T, theta, horizons, weights, out)
 
@@ -265,12 +266,12 @@ class PurchaseModel(Futures):
         if grouped is None:
             result *= ahead
         else:
-            _jit.run(multiply_by_code, result.size, ahead, codes, out=(result,))
+            _jit.run(multiply_by_code, result.size, ahead, codes, out=(result,), size=_jit.WIDE)
         return result
 
     def _alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> np.ndarray:
         result = np.empty(columns[0].size)
-        _jit.run(self._alive_loop, result.size, *columns, theta, out=(result,))
+        _jit.run(self._alive_loop, result.size, *columns, theta, out=(result,), size=self._alive_slice)
         return result
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
@@ -279,7 +280,7 @@ class PurchaseModel(Futures):
         owner = type(self).__name__
         frame = _frames.read(table, self._columns, owner, SUMMARY_HINT)
         x, t_x, age = (_frames.floats(frame, name) for name in PurchaseModel._columns)
-        if sum(_jit.run(count_impossible, x.size, x, t_x, age)):
+        if sum(_jit.run(count_impossible, x.size, x, t_x, age, size=_jit.WIDE)):
             for check in PurchaseModel._checks:
                 refuse(frame, check.broken(x, t_x, age), check.phrase, check.remedy)
         return x, t_x, age
