@@ -146,14 +146,20 @@ def log1p_lane(u):
 
 
 @kernel
+def expm1_ratio(r):
+    """(e^r - 1) / r for |r| up to log(2) / 2, by its series; error below eps."""
+    p = 1.0 / 39916800.0 + r * (1.0 / 479001600.0 + r * (1.0 / 6227020800.0))
+    p = 1.0 / 5040.0 + r * (1.0 / 40320.0 + r * (1.0 / 362880.0 + r * (1.0 / 3628800.0 + r * p)))
+    return 1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * p)))))
+
+
+@kernel
 def exp_lane(v):
     """Exponential of v <= 700, free of branches; relative error below 4 eps where the result is a normal number."""
     v = max(v, _DEEPEST)
     power = (v * _LOG_2_INVERSE + _TO_INTEGER) - _TO_INTEGER
     r = (v - power * _LOG_2_HIGH) - power * _LOG_2_LOW  # at most log(2) / 2
-    p = 1.0 / 39916800.0 + r * (1.0 / 479001600.0 + r * (1.0 / 6227020800.0))
-    p = 1.0 / 5040.0 + r * (1.0 / 40320.0 + r * (1.0 / 362880.0 + r * (1.0 / 3628800.0 + r * p)))
-    p = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * p))))))
+    p = 1.0 + r * expm1_ratio(r)
     half = (power * 0.5 + _TO_INTEGER) - _TO_INTEGER  # in two factors, for results below the smallest normal number
     first = np.int64((np.float64(half + _TO_INTEGER).view(np.int64) + _BIAS) << _FIFTY_TWO).view(np.float64)
     second = np.int64((np.float64(power - half + _TO_INTEGER).view(np.int64) + _BIAS) << _FIFTY_TWO).view(np.float64)
@@ -165,8 +171,6 @@ def expm1_lane(v):
     """Exponential less 1, for v from 0 to 700, free of branches; relative error below 4 eps."""
     power = (v * _LOG_2_INVERSE + _TO_INTEGER) - _TO_INTEGER
     r = (v - power * _LOG_2_HIGH) - power * _LOG_2_LOW
-    p = 1.0 / 39916800.0 + r * (1.0 / 479001600.0 + r * (1.0 / 6227020800.0))
-    p = 1.0 / 5040.0 + r * (1.0 / 40320.0 + r * (1.0 / 362880.0 + r * (1.0 / 3628800.0 + r * p)))
-    p = r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * p))))))
+    p = r * expm1_ratio(r)
     scale = np.int64((np.float64(power + _TO_INTEGER).view(np.int64) + _BIAS) << _FIFTY_TWO).view(np.float64)
     return scale * p + (scale - 1.0)
