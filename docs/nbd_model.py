@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics.clv import _fit
 from custanalytics.clv._purchases import PurchaseModel
 
@@ -29,10 +29,9 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
         total += weight[i] * (product - x[i] * log_alpha - (r + x[i]) * growth)
         d_r += weight[i] * (sum_r - growth)
         d_alpha += weight[i] * (r * T[i] / alpha - x[i]) / (alpha + T[i])
-    row = start // SLICE
-    out[row, 0] = total
-    out[row, 1] = d_r
-    out[row, 2] = d_alpha
+    out[0, 0] = total
+    out[0, 1] = d_r
+    out[0, 2] = d_alpha
 
 
 @kernel

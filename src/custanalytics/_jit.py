@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -17,7 +18,7 @@ import numba
 import numpy as np
 
 SLICE = 1 << 14
-WIDE = 1 << 17  # slices for loops that do little per row: handing one to a thread takes longer than a short one
+WIDE = 1 << 17  # slices for loops that do little per row, and so much of it at once
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 
@@ -41,20 +42,38 @@ def call(function: Callable[..., Any], *inputs: Any, out: tuple[Any, ...] = ()) 
     return function(*map(_frozen, inputs), *out)
 
 
-def run(loop: Callable[..., Any], n: int, *inputs: Any, out: tuple[Any, ...] = (), size: int = SLICE) -> list[Any]:
+def run(
+    loop: Callable[..., Any],
+    n: int,
+    *inputs: Any,
+    out: tuple[Any, ...] = (),
+    parts: np.ndarray | None = None,
+    size: int = SLICE,
+) -> list[Any]:
     """Call `loop(start, stop, *inputs, *out)` for every slice of `n` rows, on all threads.
 
-    Returns what the slices returned, in slice order, so that a caller can add partial sums in one fixed order.
+    Returns what the slices returned, in slice order, so that a caller can add partial sums in one fixed order. Of
+    `parts`, an array with a row for each slice, a slice gets its own as a last argument of shape (1, …).
     """
-    frozen = tuple(map(_frozen, inputs))
-    if 0 < n <= size:
-        return [loop(0, n, *frozen, *out)]
+    frozen = (*map(_frozen, inputs), *out)
     bounds = slices(n, size)
-    if len(bounds) < 2 or num_threads() < 2:
-        return [loop(start, stop, *frozen, *out) for start, stop in bounds]
-    first = loop(*bounds[0], *frozen, *out)  # compiles, if need be, in this thread alone
-    pending = [_pool().submit(loop, start, stop, *frozen, *out) for start, stop in bounds[1:]]
-    return [first, *(future.result() for future in pending)]
+    results: list[Any] = [None] * len(bounds)
+    waiting = iter(range(len(bounds)))  # which of the threads takes a slice is left to chance
+
+    def take(most: int) -> None:
+        for at in islice(waiting, most):
+            own = () if parts is None else (parts[at : at + 1],)
+            results[at] = loop(*bounds[at], *frozen, *own)
+
+    helpers = min(num_threads(), len(bounds)) - 1
+    if helpers > 0 and not getattr(loop, "signatures", True):
+        take(1)  # compiles in this thread alone
+    pending = [_pool().submit(take, len(bounds)) for _ in range(helpers)]
+    take(len(bounds))
+    for future in pending:
+        if not future.cancel():  # it has begun, or is done: nothing waits for a thread that is not free
+            future.result()
+    return results
 
 
 def num_threads() -> int:

@@ -21,6 +21,7 @@ LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
+PARTS, FEWEST = 16, 256  # into so many slices a sample is cut, of so many distinct rows at least
 SMALL = 512  # distinct rows up to which every start is tried
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
@@ -38,8 +39,9 @@ def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: 
     """
     n, k = sample.weight.size, theta.size
     width = 1 + k + (k * (k + 1) // 2 if second else 0)
-    parts = np.zeros((len(_jit.slices(n)), width))
-    _jit.run(loop, n, *sample.columns, sample.weight, theta, out=(parts,))
+    size = min(max(n // PARTS, FEWEST), _jit.SLICE)
+    parts = np.zeros((len(_jit.slices(n, size)), width))
+    _jit.run(loop, n, *sample.columns, sample.weight, theta, parts=parts, size=size)
     result = np.zeros(width)
     for part in parts:  # in slice order: the same bits for any number of threads
         result += part

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from custanalytics._jit import SLICE
 from custanalytics.clv import _fit
 from custanalytics.clv._design import Design
 
@@ -45,7 +44,7 @@ class GroupedLoop:
         for group, (low, high) in enumerate(pairwise(at)):
             rows = [column[low:high] for column in own]
             loop(0, high - low, *rows, weight[low:high], thetas[group], parts[group])
-        self._gather(parts[:, 0], factors, thetas, values[:, self.design.source], out[start // SLICE])
+        self._gather(parts[:, 0], factors, thetas, values[:, self.design.source], out[0])
 
     def _gather(
         self, parts: np.ndarray, factors: np.ndarray, thetas: np.ndarray, values: np.ndarray, out: np.ndarray

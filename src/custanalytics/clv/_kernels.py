@@ -141,8 +141,9 @@ def multiply_by_code(start, stop, values, codes, out):
 @kernel
 def count_impossible(start, stop, x, t_x, T):
     """How many rows are no summary of a customer: whole x >= 0, 0 <= t_x <= T, and t_x = 0 where x = 0."""
+    x, t_x, T = x[start:stop], t_x[start:stop], T[start:stop]
     bad = 0
-    for i in range(start, stop):
+    for i in range(T.size):  # from 0 on: vectorised
         # written so that NaN and infinity fail, too
         fine = (x[i] >= 0.0) & (x[i] <= MOST) & (x[i] == floor(x[i])) & (t_x[i] >= 0.0)
         fine = fine & (t_x[i] <= T[i]) & (T[i] < inf) & ((x[i] > 0.0) | (t_x[i] == 0.0))

@@ -8,7 +8,7 @@ from math import exp, expm1, inf, isinf, log, log1p, sqrt
 
 import numpy as np
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import exp_lane, log1p_lane, log_lane
 
 SUMS = 6  # of 1 / (r + j), 1 / (b + j), 1 / (a + b + j) and of their squares, over j below x
@@ -36,7 +36,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     r, a, b = theta[0], theta[2], theta[3]
     per_a, log_a = 1.0 / a, log(a)
     sums, moments, lanes = np.zeros(SUMS), np.zeros(MOMENTS), np.empty((LANES, BLOCK))
-    row = out[start // SLICE]
+    row = out[0]
     counted, product = 0.0, 0.0
     at = start
     while at < stop:
@@ -53,7 +53,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
                 sums[3 + k] += 1.0 / (base + counted) ** 2
             counted += 1.0
         last = b + max(n - 1.0, 0.0)
-        block_moments(at, end, n, t_x, T, weight, theta, log_a - log(last), lanes, moments)
+        block_moments(n, t_x[at:end], T[at:end], weight[at:end], theta, log_a - log(last), lanes, moments)
         w, dead, both, per_last = moments[0], moments[4], moments[9], 1.0 / last
         g_r = w * sums[0] - moments[1] + moments[5]
         g_a = dead * per_a - w * sums[2]
@@ -80,7 +80,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 
 
 @kernel
-def block_moments(start, stop, n, t_x, T, weight, theta, log_odds, lanes, moments):
+def block_moments(n, t_x, T, weight, theta, log_odds, lanes, moments):
     """Weighted sums over customers with the same x = n, of which the likelihood and its derivatives are made.
 
     In the order of `moments`, with dead = P(dropped out), both = dead (1 - dead) and e = 1 / (alpha + T): weight;
@@ -89,15 +89,15 @@ def block_moments(start, stop, n, t_x, T, weight, theta, log_odds, lanes, moment
     both gap silence e; dead silence e (1 / (alpha + t_x) + e); both (silence e)^2; both silence e.
     """
     r, alpha = theta[0], theta[1]
-    log_alpha, per_alpha, size = log(alpha), 1.0 / alpha, stop - start
+    log_alpha, per_alpha, size = log(alpha), 1.0 / alpha, T.size
     growth, exposure, inverse, silence = lanes[0], lanes[1], lanes[2], lanes[3]
     gap, chance, excess = lanes[4], lanes[5], lanes[6]
     for i in range(size):  # this and the next loops are nothing but arithmetic, and short: vectorised
-        t = T[start + i]
+        t = T[i]
         exposure[i] = 1.0 / (alpha + t)
         growth[i] = log1p_lane(t * per_alpha)
-        inverse[i] = 1.0 / (alpha + t_x[start + i])
-        silence[i] = (t - t_x[start + i]) * inverse[i]
+        inverse[i] = 1.0 / (alpha + t_x[i])
+        silence[i] = (t - t_x[i]) * inverse[i]
     if n > 0.0:
         for i in range(size):
             gap[i] = log1p_lane(silence[i])
@@ -114,7 +114,7 @@ def block_moments(start, stop, n, t_x, T, weight, theta, log_odds, lanes, moment
         chance[:size] = 0.0
     m0 = m1 = m2 = m3 = m4 = m5 = m6 = m7 = m8 = m9 = m10 = m11 = m12 = m13 = m14 = m15 = 0.0
     for i in range(size):
-        w, t, e, dead = weight[start + i], T[start + i], exposure[i], chance[i]
+        w, t, e, dead = weight[i], T[i], exposure[i], chance[i]
         grown, quiet = t * per_alpha * e, silence[i] * e
         w_dead, w_both = w * dead, w * dead * (1.0 - dead)
         m0 += w
@@ -141,7 +141,8 @@ def block_moments(start, stop, n, t_x, T, weight, theta, log_odds, lanes, moment
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; 1 without a repeat purchase."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    for i in range(start, stop):  # nothing but arithmetic: vectorised
+    x, t_x, T, out = x[start:stop], t_x[start:stop], T[start:stop], out[start:stop]
+    for i in range(out.size):  # nothing but arithmetic, from 0 on: vectorised
         gap = log1p_lane((T[i] - t_x[i]) / (alpha + t_x[i]))
         odds = log_lane(a / (b + max(x[i] - 1.0, 0.0))) + (r + x[i]) * gap
         small = exp_lane(-abs(odds))

@@ -8,7 +8,7 @@ from math import exp, log
 
 import numpy as np
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising, log_rising
 from custanalytics.clv._kernels_lifetimes import periods_ahead
 
@@ -93,7 +93,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     row. A customer costs as many steps as there are opportunities.
     """
     alpha, beta, gamma, delta = theta[0], theta[1], theta[2], theta[3]
-    row = out[start // SLICE]
+    row = out[0]
     row[:] = 0.0
     order = 2 if row.size > 5 else 1
     f, g, h = np.empty(4), np.empty(4), np.empty(10)

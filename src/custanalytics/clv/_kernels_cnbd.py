@@ -12,7 +12,7 @@ from math import exp, expm1, log, log1p
 
 import numpy as np
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics.clv._kernels_beta_geo import purchases_if_alive
 
 _HUGE = 1e200  # partial sums are scaled down here: terms grow with at most x^k
@@ -97,7 +97,7 @@ def log_likelihood_loop(k, chances, start, stop, x, t_x, T, weight, theta, out):
     """
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
     per_alpha = 1.0 / alpha
-    row = out[start // SLICE]
+    row = out[0]
     row[:] = 0.0
     second = row.size > 5
     order = 2 if second else 1

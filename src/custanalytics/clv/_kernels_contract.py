@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import exp, expm1, log, log1p
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising
 from custanalytics.clv._kernels_lifetimes import growth, log_cross_ratio, log_left, periods_ahead, power
 
@@ -23,7 +23,7 @@ def log_likelihood_loop(start, stop, recency, T, weight, theta, out):
     """
     alpha, beta = theta[0], theta[1]
     c = theta[2] if theta.size > 2 else 1.0
-    row = out[start // SLICE]
+    row = out[0]
     row[:] = 0.0
     for i in range(start, stop):
         n, w = recency[i], weight[i]

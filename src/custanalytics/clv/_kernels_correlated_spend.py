@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from math import exp, log, log1p
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising, log_beta
 
 
@@ -17,7 +17,7 @@ def log_likelihood_loop(start, stop, x, g, m, weight, theta, out):
     `g` is the logarithm of the rate of purchase: the scale of a customer's spend is v e^(c g).
     """
     p, q, c = theta[0], theta[1], theta[3]
-    row = out[start // SLICE]
+    row = out[0]
     row[:] = 0.0
     for i in range(start, stop):
         v = theta[2] * exp(c * g[i])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from math import inf, log, log1p
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising, log_beta
 
 
@@ -26,11 +26,11 @@ def log_likelihood_loop(start, stop, x, m, weight, theta, out):
         d_p += w * x[i] * (digamma_rising(shape, q) - less)
         d_q += w * (digamma_rising(q, shape) - more)
         d_v += w * (q * spent / v - shape) / (v + spent)
-    row = start // SLICE
-    out[row, 0] = total
-    out[row, 1] = d_p
-    out[row, 2] = d_q
-    out[row, 3] = d_v
+    row = out[0]
+    row[0] = total
+    row[1] = d_p
+    row[2] = d_q
+    row[3] = d_v
 
 
 @kernel

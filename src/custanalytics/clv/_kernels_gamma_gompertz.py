@@ -12,7 +12,7 @@ from math import exp, expm1, inf, log, log1p
 
 import numpy as np
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising, log_add, log_rising
 
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
@@ -100,7 +100,7 @@ def dropout_integral(p, t_x, T, r, x, alpha, b, s, beta, means):
 def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     """Weighted sum of the log-likelihood and its gradient, into the row of this slice."""
     r, alpha, b, s, beta = theta[0], theta[1], theta[2], theta[3], theta[4]
-    row = out[start // SLICE]
+    row = out[0]
     row[:] = 0.0
     means = np.empty(5)
     for i in range(start, stop):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from math import log, log1p
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising, log_rising
 
 
@@ -17,7 +17,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     Where the row has room, the three second derivatives by the logarithms of the parameters follow.
     """
     r, alpha = theta[0], theta[1]
-    row = out[start // SLICE]
+    row = out[0]
     row[:] = 0.0
     second = row.size > 3
     counted, rising, by_r, bend = 0.0, 0.0, 0.0, 0.0

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from custanalytics._jit import SLICE, kernel
+from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising, exp_lane, expm1_lane, log1p_lane, log_add, log_rising
 
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
@@ -206,8 +206,8 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
     order = 2 if out.shape[1] > 5 else 1
     moments, result = np.empty(WORKSPACE), np.empty(15)
-    row = start // SLICE
-    out[row] = 0.0
+    row = out[0]
+    row[:] = 0.0
     counted, rising, rising_by_r, bend, bent = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(start, stop):
         if x[i] != counted:  # once per distinct x where they come in order
@@ -223,7 +223,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
         result[1] += rising_by_r
         result[5] += bend
         for k in range(out.shape[1]):
-            out[row, k] += weight[i] * result[k]
+            row[k] += weight[i] * result[k]
 
 
 @kernel
