@@ -7,10 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.clv._kernels import append_digit, count_runs, group_rows, number_pairs, number_values
+from custanalytics.clv._kernels_grouping import (
+    append_digit,
+    count_runs,
+    group_rows,
+    number_pairs,
+    number_values,
+    renumber,
+    take_digit,
+    thin_rows,
+)
 
-MOST_VALUES = 1 << 16  # distinct values of a column up to which it is numbered by a table that fits the cache
-LARGEST_KEY = 1 << 62
+MOST_VALUES = 1 << 16  # distinct values in a slice of a column up to which it is numbered by a table
+LARGEST_KEY, LARGEST_SHORT_KEY = 1 << 62, 1 << 31
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,10 @@ class Sample:
 
     def thinned(self, size: int) -> Sample:
         """At most `size` of the distinct observations, evenly spread over all customers in their order."""
-        seen = np.cumsum(self.weight)
-        share = seen[-1] / size
-        rows, picks = np.unique(np.searchsorted(seen, (np.arange(size) + 0.5) * share), return_counts=True)
+        rows, picks = np.empty(size, np.int64), np.empty(size)
+        share = float(self.weight.sum()) / size
+        found = _jit.call(thin_rows, self.weight, share, out=(rows, picks))
+        rows, picks = rows[:found], picks[:found]
         return Sample(tuple(column[rows] for column in self.columns), picks * share)
 
     def mean(self, column: int) -> float:
@@ -44,17 +54,17 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
 
     The same whatever the order of the rows.
     """
-    columns = tuple(column + 0.0 if np.signbit(column).any() else column for column in columns)  # no -0.0
     places = (0, *range(len(columns) - 1, 0, -1))
     if weight is None and (digits := _digits(columns)) is not None:
-        keys = np.sort(_keys(digits, places))
-        unique, counts = np.empty(keys.size, np.int64), np.empty(keys.size)
+        keys = _keys(digits, places)
+        keys.sort()
+        unique, counts = np.empty(keys.size, keys.dtype), np.empty(keys.size)
         found = _jit.call(count_runs, keys, out=(unique, counts))
-        rest, values = unique[:found], list(columns)
+        rest, values = unique[:found], [np.empty(found) for _ in columns]
         for place in reversed(places):
-            rest, rank = np.divmod(rest, digits[place].values.size)
-            values[place] = digits[place].values[rank]
+            _jit.run(take_digit, found, digits[place].values, out=(rest, values[place]), size=_jit.WIDE)
         return Sample(tuple(values), counts[:found].copy())
+    columns = _without_minus_zero(columns)
     grouped = distinct(columns)
     assert grouped is not None  # most=1 never gives up
     codes, rows = grouped
@@ -81,23 +91,48 @@ def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.nda
     None where more than `most` of the first rows (a share) are distinct, so that grouping does not pay.
     """
     n = columns[0].size
-    bits = [(column + 0.0 if np.signbit(column).any() else column).view(np.int64) for column in columns]
+    bits = [column.view(np.int64) for column in _without_minus_zero(columns)]
     if len(columns) == 2:
-        keys, codes, rows = np.empty((MOST_VALUES, 2), np.int64), np.empty(n, np.int32), np.empty(MOST_VALUES, np.int64)
-        found = _jit.call(number_pairs, *bits, out=(keys, codes, rows))
-        if 0 <= found <= max(most * n, 1.0):
-            return codes, rows[:found]
+        codes, parts = np.empty(n, np.int32), np.empty((len(_jit.slices(n, _jit.WIDE)), MOST_VALUES), np.int64)
+        found = _jit.run(number_pairs, n, *bits, out=(codes,), parts=parts, size=_jit.WIDE)
+        if min(found, default=0) >= 0 and sum(found) <= max(most * n, 1.0):
+            return _joined(bits, codes, [part[:size] for part, size in zip(parts, found, strict=True)])
     codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
-    found = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
-    return None if found < 0 else (codes, rows[:found])
+    size = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
+    return None if size < 0 else (codes, rows[:size])
+
+
+def _without_minus_zero(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    return tuple(column + 0.0 if np.signbit(column).any() else column for column in columns)
+
+
+def _joined(bits: list[np.ndarray], codes: np.ndarray, parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of slices, each with the first rows of its own distinct pairs, as codes of the whole."""
+    rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    if len(parts) < 2:
+        return codes, rows
+    first, second = (each[rows] for each in bits)
+    numbers, at = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
+    found = _jit.call(group_rows, first, second, second, 1.0, out=(numbers, at))
+    _jit.run(renumber, codes.size, out=(codes,), parts=_padded(parts, numbers), size=_jit.WIDE)
+    return codes, rows[at[:found]]
+
+
+def _padded(parts: list[np.ndarray], numbers: np.ndarray) -> np.ndarray:
+    """The numbers of the members of all parts, one after the other, as a row for each part."""
+    sizes = [part.size for part in parts]
+    result = np.zeros((len(parts), max(sizes)), np.int64)
+    for row, some in zip(result, np.split(numbers, np.cumsum(sizes)[:-1]), strict=True):
+        row[: some.size] = some
+    return result
 
 
 @dataclass(frozen=True)
 class _Digit:
-    """One column as codes, the rank of each code, and the distinct values in ascending order."""
+    """One column as codes, the rank of each code (a row for each slice), and the distinct values in ascending order."""
 
     codes: np.ndarray
-    rank: np.ndarray
+    ranks: np.ndarray
     values: np.ndarray
 
 
@@ -105,21 +140,28 @@ def _digits(columns: tuple[np.ndarray, ...]) -> list[_Digit] | None:
     """The columns as digits of one number below `LARGEST_KEY`; None where they have too many distinct values."""
     digits, size = [], 1
     for column in columns:
-        codes, values = np.empty(column.size, np.int32), np.empty(MOST_VALUES, np.int64)
-        found = _jit.call(number_values, column.view(np.int64), out=(codes, values))
-        size *= max(int(found), 1)
-        if found < 0 or size > LARGEST_KEY:
+        n = column.size
+        codes, parts = np.empty(n, np.int32), np.empty((len(_jit.slices(n, _jit.WIDE)), MOST_VALUES), np.int64)
+        found = _jit.run(number_values, n, column.view(np.int64), out=(codes,), parts=parts, size=_jit.WIDE)
+        if min(found, default=0) < 0:
             return None
-        numbers = values[:found].view(np.float64)
-        order = np.argsort(numbers)
-        rank = np.empty(found, np.int64)
-        rank[order] = np.arange(found)
-        digits.append(_Digit(codes, rank, numbers[order]))
+        seen = [part[:many].view(np.float64) for part, many in zip(parts, found, strict=True)]
+        values, ranks = np.unique(np.concatenate(seen or [np.empty(0)]), return_inverse=True)
+        size *= max(values.size, 1)
+        if size > LARGEST_KEY:
+            return None
+        digits.append(_Digit(codes, _padded(seen, ranks) if seen else np.empty((0, 0), np.int64), values))
     return digits
 
 
 def _keys(digits: list[_Digit], places: tuple[int, ...]) -> np.ndarray:
-    keys = np.zeros(digits[0].codes.size, np.int64)
+    """The numbers of which the digits are those of the columns, the first of `places` the highest."""
+    n, size = digits[0].codes.size, 1
+    for digit in digits:
+        size *= digit.values.size
+    keys = np.zeros(n, np.int32 if size <= LARGEST_SHORT_KEY else np.int64)
     for place in places:
-        _jit.call(append_digit, digits[place].codes, digits[place].rank, out=(keys,))
+        digit = digits[place]
+        inputs = (keys.dtype.type(digit.values.size), digit.codes)
+        _jit.run(append_digit, n, *inputs, out=(keys,), parts=digit.ranks.astype(keys.dtype), size=_jit.WIDE)
     return keys

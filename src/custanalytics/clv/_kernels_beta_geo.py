@@ -161,11 +161,15 @@ def purchases_if_alive(s, u, a, c):
         return 0.0
     if isinf(u):
         return (a + c - 1.0) / (a - 1.0) if a > 1.0 else inf
+    return purchases_series(s, u, a, c) if has_short_series(s, u) else purchases_integral(s, u, a, c)
+
+
+@kernel
+def has_short_series(s, u):
+    """Whether `purchases_series` takes few terms, and begins with one that does not underflow."""
     mean = s * u
     terms = mean + 6.0 * sqrt(mean * (1.0 + u)) + 36.0 * (1.0 + u)
-    if terms < LONGEST_SERIES and s * log1p(u) < DEEPEST:
-        return purchases_series(s, u, a, c)
-    return purchases_integral(s, u, a, c)
+    return terms < LONGEST_SERIES and s * log1p(u) < DEEPEST
 
 
 @kernel
@@ -259,11 +263,46 @@ def integrand(s, u, a, c, y, last, log_weight):
 
 
 @kernel
+def weighted_series(s, scale, a, c, horizons, weights, lanes):
+    """Sum over k of weights[k] purchases_if_alive(s, horizons[k] / scale, a, c).
+
+    The series of all horizons that have one are summed together, in `lanes` of shape (3, horizons): their terms differ
+    in the distribution of K alone. The widest of them, that of the largest horizon, is the slowest to converge.
+    """
+    chance, z, sums = lanes[0], lanes[1], lanes[2]
+    total, widest = 0.0, -1
+    for k in range(horizons.size):
+        u = horizons[k] / scale
+        chance[k], z[k], sums[k] = 0.0, 0.0, 0.0
+        if has_short_series(s, u):
+            chance[k], z[k] = exp(-s * log1p(u)), u / (1.0 + u)
+            if widest < 0 or z[k] > z[widest]:
+                widest = k
+        else:
+            total += weights[k] * purchases_if_alive(s, u, a, c)
+    if widest < 0:
+        return total
+    active, purchases, count = 1.0, 0.0, 0.0
+    while True:
+        purchases += active
+        active *= (c + count) / (a + c + count)
+        growth = (s + count) / (count + 1.0)
+        count += 1.0
+        for k in range(z.size):  # nothing but arithmetic: vectorised
+            chance[k] *= z[k] * growth
+            sums[k] += chance[k] * purchases
+        ratio = z[widest] * (s + count) / count
+        if ratio < 1.0 and chance[widest] * purchases * ratio <= 1e-14 * (1.0 - ratio) * sums[widest]:
+            break
+    for k in range(z.size):
+        total += weights[k] * sums[k]
+    return total
+
+
+@kernel
 def purchases_loop(start, stop, x, T, theta, horizons, weights, out):
     """Sum over k of weights[k] E[purchases in (T, T + horizons[k]] | alive at T], per customer."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
+    lanes = np.empty((3, horizons.size))
     for i in range(start, stop):
-        total = 0.0
-        for k in range(horizons.size):
-            total += weights[k] * purchases_if_alive(r + x[i], horizons[k] / (alpha + T[i]), a, b + x[i])
-        out[i] = total
+        out[i] = weighted_series(r + x[i], alpha + T[i], a, b + x[i], horizons, weights, lanes)

@@ -13,7 +13,7 @@ from math import exp, expm1, log, log1p
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics.clv._kernels_beta_geo import purchases_if_alive
+from custanalytics.clv._kernels_beta_geo import weighted_series
 
 _HUGE = 1e200  # partial sums are scaled down here: terms grow with at most x^k
 _LOG_HUGE = log(_HUGE)
@@ -189,8 +189,6 @@ def alive_loop(k, chances, start, stop, x, t_x, T, theta, out):
 def modified_purchases_loop(start, stop, x, T, theta, horizons, weights, out):
     """At k = 1, chances = 1: sum over k of weights[k] E[purchases in (T, T + horizons[k]] | alive at T]."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
+    lanes = np.empty((3, horizons.size))
     for i in range(start, stop):
-        total = 0.0
-        for k in range(horizons.size):
-            total += weights[k] * purchases_if_alive(r + x[i], horizons[k] / (alpha + T[i]), a, b + (x[i] + 1.0))
-        out[i] = total
+        out[i] = weighted_series(r + x[i], alpha + T[i], a, b + (x[i] + 1.0), horizons, weights, lanes)
