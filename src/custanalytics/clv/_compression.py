@@ -58,12 +58,12 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
     if weight is None and (digits := _digits(columns)) is not None:
         keys = _keys(digits, places)
         keys.sort()
-        unique, counts = np.empty(keys.size, keys.dtype), np.empty(keys.size)
-        found = _jit.call(count_runs, keys, out=(unique, counts))
+        unique, ends = np.empty(keys.size, keys.dtype), np.empty(keys.size)
+        found = _jit.call(count_runs, keys, out=(unique, ends))
         rest, values = unique[:found], [np.empty(found) for _ in columns]
         for place in reversed(places):
             _jit.run(take_digit, found, digits[place].values, out=(rest, values[place]), size=_jit.WIDE)
-        return Sample(tuple(values), counts[:found].copy())
+        return Sample(tuple(values), np.diff(ends[:found], prepend=0.0))
     columns = _without_minus_zero(columns)
     grouped = distinct(columns)
     assert grouped is not None  # most=1 never gives up

@@ -139,16 +139,27 @@ def block_moments(n, t_x, T, weight, theta, log_odds, lanes, moments):
 
 @kernel
 def alive_loop(start, stop, x, t_x, T, theta, out):
-    """P(alive at T), per customer; 1 without a repeat purchase."""
+    """P(alive at T), per customer; 1 without a repeat purchase, so that only those with one are looked at."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    x, t_x, T, out = x[start:stop], t_x[start:stop], T[start:stop], out[start:stop]
-    for i in range(out.size):  # nothing but arithmetic, from 0 on: vectorised
-        gap = log1p_lane((T[i] - t_x[i]) / (alpha + t_x[i]))
-        odds = log_lane(a / (b + max(x[i] - 1.0, 0.0))) + (r + x[i]) * gap
-        small = exp_lane(-abs(odds))
-        # from the side on which e^ cannot overflow; never 0, so that endless purchases stay endless
-        alive = (max(small, 5e-324) if odds > 0.0 else 1.0) / (1.0 + small)
-        out[i] = alive if x[i] > 0.0 else 1.0
+    rows, lanes = np.empty(BLOCK, np.int64), np.empty((2, BLOCK))
+    counts, odds = lanes[0], lanes[1]
+    for begin in range(start, stop, BLOCK):
+        end, size = min(begin + BLOCK, stop), 0
+        for row in range(begin, end):
+            out[row] = 1.0
+            rows[size] = row
+            size += x[row] > 0.0
+        for k in range(size):
+            row = rows[k]
+            counts[k], odds[k] = x[row], (T[row] - t_x[row]) / (alpha + t_x[row])
+        for k in range(size):  # this and the next loop are nothing but arithmetic: vectorised
+            odds[k] = log_lane(a / (b + (counts[k] - 1.0))) + (r + counts[k]) * log1p_lane(odds[k])
+        for k in range(size):
+            small = exp_lane(-abs(odds[k]))
+            # from the side on which e^ cannot overflow; never 0, so that endless purchases stay endless
+            odds[k] = (max(small, 5e-324) if odds[k] > 0.0 else 1.0) / (1.0 + small)
+        for k in range(size):
+            out[rows[k]] = odds[k]
 
 
 @kernel

@@ -142,14 +142,15 @@ def append_digit(start, stop, size, codes, keys, rank):
 
 
 @kernel
-def count_runs(keys, unique, counts):
-    """The distinct values of sorted keys, and how often each occurs; returns how many there are."""
-    found, begin = 0, 0
-    for row in range(1, keys.size + 1):
-        if row == keys.size or keys[row] != keys[begin]:
-            unique[found], counts[found] = keys[begin], row - begin
-            found += 1
-            begin = row
+def count_runs(keys, unique, ends):
+    """The distinct values of sorted keys, and behind which row each ends; returns how many there are."""
+    found = 0
+    for row in range(keys.size - 1):  # free of branches: ends of runs come as a surprise
+        unique[found], ends[found] = keys[row], row + 1
+        found += keys[row] != keys[row + 1]
+    if keys.size:
+        unique[found], ends[found] = keys[keys.size - 1], keys.size
+        found += 1
     return found
 
 
