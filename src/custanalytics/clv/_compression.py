@@ -91,12 +91,13 @@ def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.nda
     None where more than `most` of the first rows (a share) are distinct, so that grouping does not pay.
     """
     n = columns[0].size
-    bits = [column.view(np.int64) for column in _without_minus_zero(columns)]
     if len(columns) == 2:
+        bits = [column.view(np.int64) for column in columns]
         codes, parts = np.empty(n, np.int32), np.empty((len(_jit.slices(n, _jit.WIDE)), MOST_VALUES), np.int64)
         found = _jit.run(number_pairs, n, *bits, out=(codes,), parts=parts, size=_jit.WIDE)
         if min(found, default=0) >= 0 and sum(found) <= max(most * n, 1.0):
-            return _joined(bits, codes, [part[:size] for part, size in zip(parts, found, strict=True)])
+            return _joined(columns, codes, [part[:size] for part, size in zip(parts, found, strict=True)])
+    bits = [column.view(np.int64) for column in _without_minus_zero(columns)]
     codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
     size = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
     return None if size < 0 else (codes, rows[:size])
@@ -106,12 +107,14 @@ def _without_minus_zero(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ..
     return tuple(column + 0.0 if np.signbit(column).any() else column for column in columns)
 
 
-def _joined(bits: list[np.ndarray], codes: np.ndarray, parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _joined(
+    columns: tuple[np.ndarray, ...], codes: np.ndarray, parts: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Codes of slices, each with the first rows of its own distinct pairs, as codes of the whole."""
     rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
     if len(parts) < 2:
         return codes, rows
-    first, second = (each[rows] for each in bits)
+    first, second = ((column[rows] + 0.0).view(np.int64) for column in columns)  # no -0.0
     numbers, at = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
     found = _jit.call(group_rows, first, second, second, 1.0, out=(numbers, at))
     _jit.run(renumber, codes.size, out=(codes,), parts=_padded(parts, numbers), size=_jit.WIDE)

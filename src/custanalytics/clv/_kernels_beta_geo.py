@@ -277,14 +277,16 @@ def integrand(s, u, a, c, y, last, log_weight):
 def weighted_series(s, scale, a, c, horizons, weights, lanes):
     """Sum over k of weights[k] purchases_if_alive(s, horizons[k] / scale, a, c).
 
-    The series of all horizons that have one are summed together, in `lanes` of shape (3, horizons): their terms differ
-    in the distribution of K alone. The widest of them, that of the largest horizon, is the slowest to converge.
+    The series of all horizons that have one are summed together, in `lanes` as of `lanes_for`: their terms differ in
+    the distribution of K alone. The widest of them, that of the largest horizon, is the slowest to converge.
     """
+    if horizons.size == 1:
+        return weights[0] * purchases_if_alive(s, horizons[0] / scale, a, c)
     chance, z, sums = lanes[0], lanes[1], lanes[2]
     total, widest = 0.0, -1
+    lanes[:] = 0.0
     for k in range(horizons.size):
         u = horizons[k] / scale
-        chance[k], z[k], sums[k] = 0.0, 0.0, 0.0
         if has_short_series(s, u):
             chance[k], z[k] = exp(-s * log1p(u)), u / (1.0 + u)
             if widest < 0 or z[k] > z[widest]:
@@ -305,15 +307,21 @@ def weighted_series(s, scale, a, c, horizons, weights, lanes):
         ratio = z[widest] * (s + count) / count
         if ratio < 1.0 and chance[widest] * purchases * ratio <= 1e-14 * (1.0 - ratio) * sums[widest]:
             break
-    for k in range(z.size):
+    for k in range(horizons.size):
         total += weights[k] * sums[k]
     return total
+
+
+@kernel
+def lanes_for(horizons):
+    """Room for `weighted_series`; a multiple of 16 wide, which a processor's vectors fill without a rest."""
+    return np.empty((3, (horizons.size + 15) // 16 * 16))
 
 
 @kernel
 def purchases_loop(start, stop, x, T, theta, horizons, weights, out):
     """Sum over k of weights[k] E[purchases in (T, T + horizons[k]] | alive at T], per customer."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    lanes = np.empty((3, horizons.size))
+    lanes = lanes_for(horizons)
     for i in range(start, stop):
         out[i] = weighted_series(r + x[i], alpha + T[i], a, b + x[i], horizons, weights, lanes)

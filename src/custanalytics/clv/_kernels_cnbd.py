@@ -13,7 +13,7 @@ from math import exp, expm1, log, log1p
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics.clv._kernels_beta_geo import weighted_series
+from custanalytics.clv._kernels_beta_geo import lanes_for, weighted_series
 
 _HUGE = 1e200  # partial sums are scaled down here: terms grow with at most x^k
 _LOG_HUGE = log(_HUGE)
@@ -189,6 +189,6 @@ def alive_loop(k, chances, start, stop, x, t_x, T, theta, out):
 def modified_purchases_loop(start, stop, x, T, theta, horizons, weights, out):
     """At k = 1, chances = 1: sum over k of weights[k] E[purchases in (T, T + horizons[k]] | alive at T]."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
-    lanes = np.empty((3, horizons.size))
+    lanes = lanes_for(horizons)
     for i in range(start, stop):
         out[i] = weighted_series(r + x[i], alpha + T[i], a, b + (x[i] + 1.0), horizons, weights, lanes)

@@ -98,7 +98,9 @@ def number_values(start, stop, bits, codes, values):
 
 @kernel
 def number_pairs(start, stop, first, second, codes, rows):
-    """Number the distinct pairs of a slice of two int64 columns in order of appearance; -1 if there are too many.
+    """Number the distinct pairs of a slice of two columns of doubles, by their bits, in order of appearance.
+
+    -0.0 is 0.0. Returns how many there are; -1 if there are too many.
 
     `rows`, of shape (1, room), is the row of the column at which each was first seen.
     """
@@ -108,7 +110,8 @@ def number_pairs(start, stop, first, second, codes, rows):
     slots, shift = np.full(1 << power, -1, np.int32), np.uint64(64 - power)
     found = 0
     for row in range(first.size):
-        one, two = first[row], second[row]
+        one = first[row] if first[row] != MINUS_ZERO else 0
+        two = second[row] if second[row] != MINUS_ZERO else 0
         at = place_of(one, two, 0, shift)
         code = slots[at]
         while code >= 0 and (keys[code, 0] != one or keys[code, 1] != two):
