@@ -30,7 +30,7 @@ _SPARK_NAMES = {float: "double", int: "long", bool: "boolean", str: "string"}
 
 def is_lazy(X: Any) -> bool:
     """Whether X is a lazy or distributed frame: Polars LazyFrame, DuckDB, Dask, PySpark or Ibis."""
-    if isinstance(X, dict | tuple):
+    if isinstance(X, dict | tuple) or nw.dependencies.is_pandas_dataframe(X):
         return False  # known at once
     if nw.dependencies.is_dask_dataframe(X):
         return True  # known without wrapping it

@@ -109,12 +109,13 @@ def standard_names(
 def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     """A numeric column as contiguous float64, missing as NaN: shape (n_rows,)."""
     series = frame[column]
-    if not series.dtype.is_float() and series.null_count() == len(series):  # of no certain type
+    dtype = series.dtype
+    if not dtype.is_numeric() and series.null_count() == len(series):  # of no certain type
         return np.full(len(series), np.nan)
-    if not (series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype == nw.Unknown):
-        raise InvalidDataError(f"The column {column!r} must be numeric; it is {series.dtype}. {_REMEDY}")
+    if not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Unknown):
+        raise InvalidDataError(f"The column {column!r} must be numeric; it is {dtype}. {_REMEDY}")
     try:
-        if series.dtype.is_decimal() or series.dtype in (nw.Int128, nw.UInt128):
+        if dtype.is_decimal() or dtype in (nw.Int128, nw.UInt128):
             series = series.cast(nw.Float64)
         return np.ascontiguousarray(series.to_numpy(), dtype=np.float64)
     except (TypeError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -23,6 +24,7 @@ FAST = 0.05  # fall of the expected gain from step to step that an old curvature
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 PARTS, FEWEST = 16, 256  # into so many slices a sample is cut, of so many distinct rows at least
 SMALL = 512  # distinct rows up to which every start is tried
+FEW = 64  # distinct rows by which starts are put in order where samples are large
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
 SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
@@ -92,10 +94,9 @@ class Likelihood:
     last: dict[bytes, np.ndarray] = field(default_factory=dict)  # what the loop gave where last evaluated
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = np.exp(logs) * self.units
+        theta = self._theta(logs)
         slopes = theta.copy()  # of the parameters by their logarithms
         if self.coefficients:
-            theta[-self.coefficients :] = logs[-self.coefficients :]
             slopes[-self.coefficients :] = 1.0
         result = total(self.loop, self.sample, theta, second=self.exact)
         if self.exact:
@@ -104,14 +105,29 @@ class Likelihood:
         value = self.penalty.value(logs) - result[0]
         return value, self.penalty.gradient(logs) - result[1 : 1 + logs.size] * slopes
 
+    def at_start(self, logs: np.ndarray) -> float:
+        """The value where nothing else is wanted."""
+        return self.penalty.value(logs) - float(total(self.loop, self.sample, self._theta(logs))[0])
+
+    def _theta(self, logs: np.ndarray) -> np.ndarray:
+        theta = np.exp(logs) * self.units
+        if self.coefficients:
+            theta[-self.coefficients :] = logs[-self.coefficients :]
+        return theta
+
     def hessian(self, logs: np.ndarray) -> np.ndarray:
         """Second derivatives from the loop: shape (n_params, n_params)."""
         if logs.tobytes() not in self.last:
             self(logs)
-        k = logs.size
-        upper = np.zeros((k, k))
-        upper[np.triu_indices(k)] = self.last[logs.tobytes()][1 + k :]
-        return self.penalty.hessian(logs) - (upper + np.triu(upper, 1).T)
+        return self.penalty.hessian(logs) - self.last[logs.tobytes()][1 + logs.size :][_square(logs.size)]
+
+
+@cache
+def _square(k: int) -> np.ndarray:
+    """Where each element of a symmetric matrix stands in its upper triangle, read row by row: shape (k, k)."""
+    places = np.zeros((k, k), np.int64)
+    places[np.triu_indices(k)] = np.arange(k * (k + 1) // 2)
+    return places + np.triu(places, 1).T
 
 
 @dataclass(frozen=True)
@@ -180,12 +196,11 @@ def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
 
 
 def _newton_step(logs: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
-    pushed_out = ((logs <= -BOX) & (gradient > 0)) | ((logs >= BOX) & (gradient < 0))
-    free = np.flatnonzero(~pushed_out)
+    free = ~(((logs <= -BOX) & (gradient > 0)) | ((logs >= BOX) & (gradient < 0)))
     step = np.zeros_like(logs)
-    if free.size == 0:
+    if not free.any():
         return step, 0.0
-    values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+    values, vectors = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
     slopes = vectors.T @ gradient[free]
     lengths = slopes / np.maximum(np.abs(values), TINY)
     lengths[slopes == 0.0] = 0.0
@@ -226,7 +241,9 @@ def fit_sample(
     """
     levels = [sample.thinned(size) for size in COARSE if sample.weight.size > 2 * size]
     objectives = [Likelihood(loop, level, penalty, exact, units, coefficients) for level in (*levels, sample)]
-    order = np.argsort([objectives[0](start)[0] for start in starts], kind="stable")
+    few = sample.thinned(FEW) if levels else sample
+    rough = Likelihood(loop, few, penalty, exact, units, coefficients)
+    order = np.argsort([rough.at_start(start) for start in starts], kind="stable")
     best: Optimum | None = None
     for start in starts[order]:
         logs, hessian = start, None
