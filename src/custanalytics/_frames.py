@@ -108,8 +108,7 @@ def standard_names(
 
 def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     """A numeric column as contiguous float64, missing as NaN: shape (n_rows,)."""
-    series = frame[column]
-    dtype = series.dtype
+    dtype = (series := frame[column]).dtype
     if not dtype.is_numeric() and series.null_count() == len(series):  # of no certain type
         return np.full(len(series), np.nan)
     if not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Unknown):

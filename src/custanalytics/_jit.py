@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
 SLICE = 1 << 14
 WIDE = 1 << 17  # slices for loops that do little per row, and so much of it at once
@@ -30,6 +31,20 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package's nor the user's cache directory can be written
         return numba.njit(**OPTIONS)(function)
+
+
+def _fma(a: float, b: float, c: float) -> float:
+    return a * b + c
+
+
+def _one_instruction(context: Any, a: Any, b: Any, c: Any) -> Any:
+    double = numba.types.float64
+    return double(double, double, double), lambda context, builder, signature, arguments: builder.fma(*arguments)
+
+
+# In kernels: a * b + c rounded once, in the one instruction that processors have for it. Twice as fast in polynomials,
+# and, asked for by name, the same bits wherever it stands, which would not be sure if the compiler chose.
+fma: Any = _fma if numba.config.DISABLE_JIT else intrinsic(_one_instruction)
 
 
 def slices(n: int, size: int = SLICE) -> list[tuple[int, int]]:

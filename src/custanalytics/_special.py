@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from custanalytics._jit import kernel
+from custanalytics._jit import fma, kernel
 
 # Arguments are moved up to this point before an asymptotic series is used: there, eight terms of the series of
 # log-gamma and of digamma are exact to double precision.
@@ -132,9 +132,9 @@ def log_lane(y):
     excess = np.int64((bits & _FRACTION) + _SQRT_HALF_BITS).view(np.float64) - 1.0
     s = excess / (2.0 + excess)
     z = s * s  # at most .0295: ten terms of the series of artanh are exact to double precision
-    tail = 1.0 / 13.0 + z * (1.0 / 15.0 + z * (1.0 / 17.0 + z * (1.0 / 19.0 + z * (1.0 / 21.0))))
-    tail = z * (1.0 / 3.0 + z * (1.0 / 5.0 + z * (1.0 / 7.0 + z * (1.0 / 9.0 + z * (1.0 / 11.0 + z * tail)))))
-    return exponent * _LOG_2_HIGH + ((2.0 * s * tail + exponent * _LOG_2_LOW) + 2.0 * s)
+    tail = fma(z, fma(z, fma(z, fma(z, 1.0 / 21.0, 1.0 / 19.0), 1.0 / 17.0), 1.0 / 15.0), 1.0 / 13.0)
+    tail = fma(z, fma(z, fma(z, fma(z, fma(z, tail, 1.0 / 11.0), 1.0 / 9.0), 1.0 / 7.0), 1.0 / 5.0), 1.0 / 3.0)
+    return fma(exponent, _LOG_2_HIGH, fma(2.0 * s, z * tail, fma(exponent, _LOG_2_LOW, 2.0 * s)))
 
 
 @kernel
@@ -148,19 +148,19 @@ def log1p_lane(u):
 @kernel
 def expm1_ratio(r):
     """(e^r - 1) / r for |r| up to log(2) / 2, by its series; error below eps."""
-    p = 1.0 / 39916800.0 + r * (1.0 / 479001600.0 + r * (1.0 / 6227020800.0))
-    p = 1.0 / 5040.0 + r * (1.0 / 40320.0 + r * (1.0 / 362880.0 + r * (1.0 / 3628800.0 + r * p)))
-    return 1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * p)))))
+    p = fma(r, fma(r, 1.0 / 6227020800.0, 1.0 / 479001600.0), 1.0 / 39916800.0)
+    p = fma(r, fma(r, fma(r, fma(r, p, 1.0 / 3628800.0), 1.0 / 362880.0), 1.0 / 40320.0), 1.0 / 5040.0)
+    return fma(r, fma(r, fma(r, fma(r, fma(r, p, 1.0 / 720.0), 1.0 / 120.0), 1.0 / 24.0), 1.0 / 6.0), 0.5) * r + 1.0
 
 
 @kernel
 def exp_lane(v):
     """Exponential of v <= 700, free of branches; relative error below 4 eps where the result is a normal number."""
     v = max(v, _DEEPEST)
-    power = (v * _LOG_2_INVERSE + _TO_INTEGER) - _TO_INTEGER
-    r = (v - power * _LOG_2_HIGH) - power * _LOG_2_LOW  # at most log(2) / 2
-    p = 1.0 + r * expm1_ratio(r)
-    half = (power * 0.5 + _TO_INTEGER) - _TO_INTEGER  # in two factors, for results below the smallest normal number
+    power = fma(v, _LOG_2_INVERSE, _TO_INTEGER) - _TO_INTEGER
+    r = fma(-power, _LOG_2_LOW, fma(-power, _LOG_2_HIGH, v))  # at most log(2) / 2
+    p = fma(r, expm1_ratio(r), 1.0)
+    half = fma(power, 0.5, _TO_INTEGER) - _TO_INTEGER  # in two factors, for results below the smallest normal number
     first = np.int64((np.float64(half + _TO_INTEGER).view(np.int64) + _BIAS) << _FIFTY_TWO).view(np.float64)
     second = np.int64((np.float64(power - half + _TO_INTEGER).view(np.int64) + _BIAS) << _FIFTY_TWO).view(np.float64)
     return p * first * second
@@ -169,8 +169,8 @@ def exp_lane(v):
 @kernel
 def expm1_lane(v):
     """Exponential less 1, for v from 0 to 700, free of branches; relative error below 4 eps."""
-    power = (v * _LOG_2_INVERSE + _TO_INTEGER) - _TO_INTEGER
-    r = (v - power * _LOG_2_HIGH) - power * _LOG_2_LOW
+    power = fma(v, _LOG_2_INVERSE, _TO_INTEGER) - _TO_INTEGER
+    r = fma(-power, _LOG_2_LOW, fma(-power, _LOG_2_HIGH, v))
     p = r * expm1_ratio(r)
     scale = np.int64((np.float64(power + _TO_INTEGER).view(np.int64) + _BIAS) << _FIFTY_TWO).view(np.float64)
-    return scale * p + (scale - 1.0)
+    return fma(scale, p, scale - 1.0)

@@ -15,6 +15,7 @@ from tests.reference import clv as reference
 from custanalytics import _jit
 from custanalytics.clv import BetaGeoModel, _fit
 from custanalytics.clv import _kernels_beta_geo as kernels
+from custanalytics.clv import _kernels_beta_geo_purchases as purchases
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "clv.json").read_text())
 FIT = {name: GOLDEN["bg_nbd"][name] for name in ("r", "alpha", "a", "b")}
@@ -91,7 +92,7 @@ def test_purchases_if_alive_at_random_extremes():
         s, c = 10 ** rng.uniform(-3, 4, 2)
         u, a = 10 ** rng.uniform(-6, 6), rng.choice(SHAPES)
         exact = float(reference.bg_purchases_if_alive(s, u, a, c))
-        assert kernels.purchases_if_alive(s, u, a, c) == pytest.approx(exact, rel=1e-11), (s, u, a, c)
+        assert purchases.purchases_if_alive(s, u, a, c) == pytest.approx(exact, rel=1e-11), (s, u, a, c)
 
 
 @pytest.mark.thorough
@@ -101,15 +102,15 @@ def test_purchases_if_alive_at_more_random_extremes():
         s, c = 10 ** rng.uniform(-3, 4.04, 2)
         u, a = 10 ** rng.uniform(-8, 10), 10 ** rng.uniform(-3, 3)
         exact = float(reference.bg_purchases_if_alive(s, u, a, c))
-        assert kernels.purchases_if_alive(s, u, a, c) == pytest.approx(exact, rel=1e-10), (s, u, a, c)
+        assert purchases.purchases_if_alive(s, u, a, c) == pytest.approx(exact, rel=1e-10), (s, u, a, c)
 
 
 @pytest.mark.parametrize("u", [25.0, 40.0, 54.0, 56.0])
 @pytest.mark.parametrize("a", [0.001, 1.0, 20.0])
 def test_series_and_integral_agree_on_both_sides_of_the_switch(u, a):
-    series, integral = kernels.purchases_series(0.7, u, a, 2.0), kernels.purchases_integral(0.7, u, a, 2.0)
+    series, integral = purchases.purchases_series(0.7, u, a, 2.0), purchases.purchases_integral(0.7, u, a, 2.0)
     assert series == pytest.approx(integral, rel=1e-12)
-    assert kernels.purchases_if_alive(0.7, u, a, 2.0) in (series, integral)
+    assert purchases.purchases_if_alive(0.7, u, a, 2.0) in (series, integral)
 
 
 @pytest.mark.parametrize("p_u", [0.02, 0.2])
@@ -121,7 +122,7 @@ def test_both_ways_to_take_the_slope_of_the_integrand(p_u):
         g = lambda q: (1 - (1 + q * u) ** (-mp.mpf(s))) / q  # noqa: E731
         exact = (g(p) - g(mp.mpf(1))) / (1 - p) - mp.diff(g, p) / (mp.mpf(a) + mp.mpf(c))
     last = -np.expm1(-s * np.log1p(u))
-    assert kernels.integrand(s, u, a, c, y, last, 0.0) == pytest.approx(float(exact), rel=1e-11)
+    assert purchases.integrand(s, u, a, c, y, last, 0.0) == pytest.approx(float(exact), rel=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -300,9 +301,9 @@ def test_the_same_bits_for_any_number_of_threads_and_any_order():
     for threads in (1, 2, 5):
         with _jit.threads(threads):
             results.append((CDNOW.predict_alive(table), CDNOW.predict_purchases(table, 52.0)))
-    for alive, purchases in results[1:]:
+    for alive, expected in results[1:]:
         np.testing.assert_array_equal(alive, results[0][0])
-        np.testing.assert_array_equal(purchases, results[0][1])
+        np.testing.assert_array_equal(expected, results[0][1])
     np.testing.assert_array_equal(CDNOW.predict_purchases(shuffled, 52.0), results[0][1][shuffle])
 
 

@@ -24,7 +24,7 @@ from custanalytics.clv import (
     ModifiedBetaGeoModel,
     _fit,
 )
-from custanalytics.clv import _kernels_beta_geo as bg_kernels
+from custanalytics.clv import _kernels_beta_geo_purchases as bg_kernels
 from custanalytics.clv import _kernels_cnbd as kernels
 from custanalytics.clv import _kernels_cnbd_purchases as ahead
 from custanalytics.exceptions import FitWarning, InvalidDataError, MissingColumnError

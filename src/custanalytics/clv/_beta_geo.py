@@ -11,7 +11,7 @@ from scipy import special
 
 from custanalytics import _jit
 from custanalytics._params import Number, check_value, integer
-from custanalytics.clv import _fit, _kernels_beta_geo
+from custanalytics.clv import _fit, _kernels_beta_geo, _kernels_beta_geo_purchases
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
 
@@ -128,7 +128,7 @@ class BetaGeoModel(BetaDropoutModel):
     _loglik_loop = staticmethod(_kernels_beta_geo.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
     _alive_slice: ClassVar[int] = _jit.WIDE
-    _purchases_loop = staticmethod(_kernels_beta_geo.purchases_loop)
+    _purchases_loop = staticmethod(_kernels_beta_geo_purchases.purchases_loop)
 
     def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
         """Probability that a new customer makes exactly `n` repeat purchases.

@@ -13,7 +13,7 @@ from math import exp, expm1, log, log1p
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics.clv._kernels_beta_geo import lanes_for, weighted_series
+from custanalytics.clv._kernels_beta_geo_purchases import lanes_for, weighted_series
 
 _HUGE = 1e200  # partial sums are scaled down here: terms grow with at most x^k
 _LOG_HUGE = log(_HUGE)

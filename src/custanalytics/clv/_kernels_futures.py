@@ -17,7 +17,7 @@ from custanalytics._jit import kernel
 from custanalytics.clv import _kernels_cnbd_purchases as phased
 from custanalytics.clv import _kernels_gamma_gompertz as gompertz
 from custanalytics.clv import _kernels_pareto_nbd as pareto
-from custanalytics.clv._kernels_beta_geo import (
+from custanalytics.clv._kernels_beta_geo_purchases import (
     DEEPEST,
     LONGEST_SERIES,
     beta_density,

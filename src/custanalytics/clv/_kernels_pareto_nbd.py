@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from custanalytics._jit import kernel
+from custanalytics._jit import fma, kernel
 from custanalytics._special import digamma_rising, exp_lane, expm1_lane, log1p_lane, log_add, log_rising
 
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
@@ -22,7 +22,7 @@ _WIDEST = 4.0
 _NEGLIGIBLE = 38.0
 
 _SMALLEST = 5e-324
-WORKSPACE = 16 + 4 * NODES  # moments, and what decay_integral keeps of the nodes of a panel
+WORKSPACE = 16 + 6 * NODES  # moments, and what decay_integral keeps of the nodes of a panel
 
 
 @kernel
@@ -40,9 +40,10 @@ def decay_integral(p, q, a, b, log_a, log_b, order, moments):
     if b < a:
         near, far, steep, bend, end = b, a, q - 1.0, p, log_b
     rho = near / far
-    nodes = (moments.size - 16) // 4  # which is NODES, but not known to the compiler: it would unroll the loops
+    nodes = (moments.size - 16) // 6  # which is NODES, but not known to the compiler: it would unroll the loops
     ys, excess = moments[16 : 16 + nodes], moments[16 + nodes : 16 + 2 * nodes]
     zs, gs = moments[16 + 2 * nodes : 16 + 3 * nodes], moments[16 + 3 * nodes : 16 + 4 * nodes]
+    near_falls, far_falls = moments[16 + 4 * nodes : 16 + 5 * nodes], moments[16 + 5 * nodes : 16 + 6 * nodes]
     lo, decay, least, slope = 0.0, 0.0, 0.0, bend * rho
     total = near_log = near_inverse = near_share = far_log = far_inverse = far_share = 0.0
     nl_nl = nl_ns = ns_ns = nl_fl = nl_fs = ns_fl = ns_fs = fl_fl = fl_fs = fs_fs = 0.0
@@ -61,31 +62,28 @@ def decay_integral(p, q, a, b, log_a, log_b, order, moments):
         for k in range(nodes):
             zs[k] = log1p_lane(rho * excess[k])
         for k in range(nodes):
-            gs[k] = panel * _WEIGHTS[k] * exp_lane(-(steep * ys[k] + bend * zs[k]))
+            gs[k] = panel * _WEIGHTS[k] * exp_lane(-fma(steep, ys[k], bend * zs[k]))
         for k in range(nodes):
             total += gs[k]
         if order > 0:
             for k in range(nodes):
-                g_near, g_far = gs[k] / (1.0 + excess[k]), gs[k] / (1.0 + rho * excess[k])
-                near_log += gs[k] * ys[k]
-                near_inverse += g_near
-                near_share += g_near * excess[k]
-                far_log += gs[k] * zs[k]
-                far_inverse += g_far
-                far_share += g_far * (rho * excess[k])
+                near_falls[k], far_falls[k] = 1.0 / (1.0 + excess[k]), 1.0 / (1.0 + rho * excess[k])
+            for k in range(nodes):
+                g, grown = gs[k], gs[k] * excess[k]
+                near_log = fma(g, ys[k], near_log)
+                near_inverse = fma(g, near_falls[k], near_inverse)
+                near_share = fma(grown, near_falls[k], near_share)
+                far_log = fma(g, zs[k], far_log)
+                far_inverse = fma(g, far_falls[k], far_inverse)
+                far_share = fma(grown, rho * far_falls[k], far_share)
         if order == 2:
             for k in range(nodes):
-                near_part, far_part = excess[k] / (1.0 + excess[k]), rho * excess[k] / (1.0 + rho * excess[k])
-                nl_nl += gs[k] * ys[k] * ys[k]
-                nl_ns += gs[k] * ys[k] * near_part
-                nl_fl += gs[k] * ys[k] * zs[k]
-                nl_fs += gs[k] * ys[k] * far_part
-                ns_ns += gs[k] * near_part * near_part
-                ns_fl += gs[k] * near_part * zs[k]
-                ns_fs += gs[k] * near_part * far_part
-                fl_fl += gs[k] * zs[k] * zs[k]
-                fl_fs += gs[k] * zs[k] * far_part
-                fs_fs += gs[k] * far_part * far_part
+                y, z, near_part, far_part = ys[k], zs[k], excess[k] * near_falls[k], rho * excess[k] * far_falls[k]
+                g_y, g_z, g_near = gs[k] * y, gs[k] * z, gs[k] * near_part
+                nl_nl, nl_ns, nl_fl = fma(g_y, y, nl_nl), fma(g_y, near_part, nl_ns), fma(g_y, z, nl_fl)
+                ns_ns, ns_fl, fl_fl = fma(g_near, near_part, ns_ns), fma(g_near, z, ns_fl), fma(g_z, z, fl_fl)
+                nl_fs, ns_fs = fma(g_y, far_part, nl_fs), fma(g_near, far_part, ns_fs)
+                fl_fs, fs_fs = fma(g_z, far_part, fl_fs), fma(gs[k] * far_part, far_part, fs_fs)
         lo += panel
         decay = steep * lo + bend * math.log1p(rho * growth)
         least = min(least, decay)
@@ -97,33 +95,36 @@ def decay_integral(p, q, a, b, log_a, log_b, order, moments):
         )  # fmt: skip
         nl_nl, nl_ns, ns_ns, fl_fl, fl_fs, fs_fs = fl_fl, fl_fs, fs_fs, nl_nl, nl_ns, ns_ns
         nl_fs, ns_fl = ns_fl, nl_fs
-    moments[0], moments[1], moments[2] = near_log / total, near_inverse / total, near_share / total
-    moments[3], moments[4], moments[5] = far_log / total, far_inverse / total, far_share / total
-    moments[6], moments[7], moments[8], moments[9] = nl_nl / total, nl_ns / total, nl_fl / total, nl_fs / total
-    moments[10], moments[11], moments[12] = ns_ns / total, ns_fl / total, ns_fs / total
-    moments[13], moments[14], moments[15] = fl_fl / total, fl_fs / total, fs_fs / total
+    share = 1.0 / total
+    moments[0], moments[1], moments[2] = near_log * share, near_inverse * share, near_share * share
+    moments[3], moments[4], moments[5] = far_log * share, far_inverse * share, far_share * share
+    moments[6], moments[7], moments[8], moments[9] = nl_nl * share, nl_ns * share, nl_fl * share, nl_fs * share
+    moments[10], moments[11], moments[12] = ns_ns * share, ns_fl * share, ns_fs * share
+    moments[13], moments[14], moments[15] = fl_fl * share, fl_fs * share, fs_fs * share
     return math.log(total * (near / b))
 
 
 @kernel
-def curvature(x, t_x, T, r, alpha, s, beta, alive, dead, moments, result):
+def curvature(x, t_x, T, r, alpha, s, beta, growth, alive, dead, moments, result):
     """Second derivatives by the logarithms of r, alpha, s, beta: the upper triangle, into result[5:].
 
     With f the derivatives of the logarithm of the integrand, they are the mean of the derivatives of f plus the
     covariance of f, given the data. Those who are dead contribute a covariance of their own, k_i k_j times that of
-    the four moments, and together with those alive one between the two groups.
+    the four moments, and together with those alive one between the two groups. `growth` is log(1 + t_x/alpha),
+    log(1 + T/alpha) and the same two with beta.
     """
     a, b = alpha + t_x, beta + t_x
+    a_before, a_until, b_before, b_until = growth
     a_part, b_part = T / (alpha + T), T / (beta + T)
-    alive_r = -r * math.log1p(T / alpha)
+    alive_r = -r * a_until
     alive_alpha = (r + x) * a_part - x
-    alive_s = -s * math.log1p(T / beta)
+    alive_s = -s * b_until
     alive_beta = s * b_part
     a_dead = t_x / a + alpha / a * moments[2]
     b_dead = t_x / b + beta / b * moments[5]
-    dead_r = -r * (math.log1p(t_x / alpha) + moments[0])
+    dead_r = -r * (a_before + moments[0])
     dead_alpha = (r + x) * a_dead - x
-    dead_s = -s * (math.log1p(t_x / beta) + moments[3])
+    dead_s = -s * (b_before + moments[3])
     dead_beta = (s + 1.0) * b_dead - 1.0
     # means of u alpha/(alpha + u)^2 and of u beta/(beta + u)^2 among the dead
     a_bend = alpha / a * (t_x / a + (alpha - t_x) / a * moments[2] - alpha / a * moments[10])
@@ -186,7 +187,8 @@ def log_likelihood(x, t_x, T, r, alpha, s, beta, order, moments, result):
     result[3] = odds - b_before - alive * log_b - dead * b_log
     result[4] = alive * (s * T / beta) / (beta + T) + dead * (s / beta * b_part - b_inverse / b)
     if order == 2:
-        curvature(x, t_x, T, r, alpha, s, beta, alive, dead, moments, result)
+        growth = (a_before, a_before + log_a, b_before, b_before + log_b)
+        curvature(x, t_x, T, r, alpha, s, beta, growth, alive, dead, moments, result)
     if x == 0.0 and gap > 0.0 and log_total > -0.5:
         # P(a purchase by T) may be tiny, and is then lost in 1 less it: take it as an integral of its own, over
         # the time of the first purchase.
