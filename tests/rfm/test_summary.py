@@ -205,6 +205,14 @@ def test_a_refund_never_raises_frequency(log: pd.DataFrame, amount: float, day: 
     assert after["total_value"].sum() < before["total_value"].sum()
 
 
+@pytest.mark.parametrize("refund", [-1.78125, -1 / 3, -(2.0**40)])
+def test_a_refund_that_is_no_decimal_leaves_the_repeat_value_one(refund: float) -> None:
+    log = log_of((1, "2024-01-01", 0), (1, "2024-01-02", 0.01), (1, "2024-01-02", 3.51), (1, "2024-01-02", refund))
+    table = RFMSummary(policy=None).fit_transform(log)
+    assert table["monetary_value"].tolist() == [3.52]
+    assert table["total_value"].tolist() == [pytest.approx(3.52 + refund, rel=1e-15)]
+
+
 def test_all_of_the_last_day_counts_and_nothing_after_it() -> None:
     log = log_of(
         (1, "2024-01-01", 1), (1, "2024-01-31 18:00", 2), (1, "2024-01-31 23:59:59.999999", 4), (1, "2024-02-01", 8)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import Any
 
@@ -44,22 +45,39 @@ def test_texts_are_put_in_the_order_of_their_code_points(values: list[str], star
     assert (hashes == np.concatenate([hashes[: len(unique)], hashes[: len(unique)][::-1]])).all()
 
 
-@given(values=st.lists(WORDS.map(lambda word: word[:6]), min_size=1, max_size=60), start=st.sampled_from(["", "née-"]))
-def test_short_texts_are_packed_in_their_order_or_not_at_all(values: list[str], start: str) -> None:
-    unique = sorted({start + value for value in values})
-    packed = text_of(unique).packed()
-    sizes = {len(value.encode()) for value in unique}
-    if packed is None:
-        assert max(sizes) - len(start.encode()) > 7
-    else:
-        assert (packed[1:] > packed[:-1]).all()
-        assert text_of(unique[::-1]).packed().tolist() == packed[::-1].tolist()
+@given(
+    values=st.lists(WORDS, min_size=1, max_size=60), start=st.sampled_from(["", "née-"]), end=st.sampled_from(["", "é"])
+)
+def test_texts_are_numbered_in_their_order_and_written_again_or_not_at_all(
+    values: list[str], start: str, end: str
+) -> None:
+    unique = sorted({start + value + end for value in values}, key=str.encode)
+    text = text_of(unique)
+    if text.alphabet is None:
+        assert max(len(value.encode()) for value in unique) > 16  # of up to 13 bytes each
+        return
+    numbers = text.alphabet.numbers(text.edges, text.letters)
+    assert (np.diff(numbers) > 0).all()
+    assert (numbers >= 0).all()
+    backwards = text_of(unique[::-1])
+    assert text.alphabet.numbers(backwards.edges, backwards.letters).tolist() == numbers[::-1].tolist()
+    edges, letters = text.alphabet.texts(numbers[::-1])
+    assert [letters[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == unique[::-1]
 
 
-def test_eight_bytes_are_packed_where_all_are_as_long() -> None:
-    assert text_of(["id-aaaaaaa1", "id-baaaaaa1"]).packed() is not None
-    assert text_of(["id-aaaaaaa1", "id-baaaaaa", "id-baaaaaa\0"]).packed() is None
-    assert text_of(["a" * 9, "b" * 9]).packed() is None
+def test_ids_that_count_customers_are_numbered_without_gaps() -> None:
+    text = text_of([f"C{number:06d}-EU" for number in range(2000)])
+    assert text.alphabet is not None
+    assert text.alphabet.numbers(text.edges, text.letters).tolist() == list(range(2000))
+
+
+def test_texts_with_too_much_to_tell_them_apart_are_not_numbered() -> None:
+    rng = np.random.default_rng(0)
+    digits = ["".join(row) for row in rng.choice(list("0123456789"), (5000, 19))]
+    assert text_of([row[:18] for row in digits]).alphabet is not None
+    assert text_of(digits).alphabet is None
+    assert text_of([*["a"] * 5000, *digits]).alphabet is None  # as a look at the first ones does not tell
+    assert text_of(["a" * 65, "b"]).alphabet is None
 
 
 @given(ids=st.lists(WORDS, min_size=1, max_size=60))
@@ -102,7 +120,7 @@ def test_every_kind_of_text_is_read(kind: str) -> None:
 
 def test_customers_with_one_hash_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
-    log = log_of([f"{number}-customer" for number in rng.integers(0, 300, 4000)])
+    log = log_of([f"{number * 0x9E3779B97F4A7C15 % 2**128:032x}" for number in rng.integers(0, 300, 4000).tolist()])
     log.loc[::7, "amount"] = -1.0
     expected = RFMSummary().fit_transform(log)
     asked: list[int] = []

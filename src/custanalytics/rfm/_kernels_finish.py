@@ -13,6 +13,7 @@ from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, period_of
 from custanalytics.rfm._kernels_money import (
     INEXACT,
     MOST_ROWS,
+    RETURNED,
     add_money,
     kind_of,
     money_of,
@@ -23,6 +24,7 @@ from custanalytics.rfm._kernels_money import (
 # What is known of a customer while rows stream by; units and rest of three sums of money come last.
 NAME, FIRST, LAST, PERIODS, PURCHASES, FIRST_TIME, LAST_TIME, ROWS, KIND, SAMPLE = range(10)
 FIRST_MONEY, LATER_MONEY, RETURNED_MONEY = 10, 12, 14
+ANY_INEXACT = INEXACT | INEXACT << RETURNED
 CALENDAR = 16  # from here on a bit for each period of the log, where it has few
 
 
@@ -121,7 +123,7 @@ def add_in_order(
     """
     starts = np.zeros(found + 1, np.int64)
     for customer in range(found):
-        rows = known[customer, ROWS] if known[customer, KIND] & INEXACT else 0
+        rows = known[customer, ROWS] if known[customer, KIND] & ANY_INEXACT else 0
         starts[customer + 1] = starts[customer] + rows
     n = starts[found]
     times, spare_times = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -131,7 +133,7 @@ def add_in_order(
         if not direct:
             at = place_of(row, dealt, EXTRA + has_orders, n_keys, slots, known)
         customer = slots[at] - 1
-        if known[customer, KIND] & INEXACT:
+        if known[customer, KIND] & ANY_INEXACT:
             known[customer, ROWS] -= 1
             to = starts[customer] + known[customer, ROWS]
             times[to], values[to] = dealt[row, TIME], dealt_values[row, VALUE]
@@ -171,15 +173,13 @@ def write_out(written, order, known, ordered, counts, sums):
         counts[written, out.FIRST_TIME] = known[customer, FIRST_TIME]
         counts[written, out.LAST_TIME] = known[customer, LAST_TIME]
         kind = known[customer, KIND]
-        if kind & INEXACT:
-            total, repeat = ordered[customer, out.TOTAL], ordered[customer, out.REPEAT]
-        else:
-            units, rest = known[customer, LATER_MONEY], known[customer, LATER_MONEY + 1]
-            repeat = money_of(units, rest)
-            units += known[customer, FIRST_MONEY] - known[customer, RETURNED_MONEY]
-            rest += known[customer, FIRST_MONEY + 1] - known[customer, RETURNED_MONEY + 1]
-            total = money_of(units, rest)
-        sums[written, out.TOTAL], sums[written, out.REPEAT] = rounded(total, kind), rounded(repeat, kind)
+        units, rest = known[customer, LATER_MONEY], known[customer, LATER_MONEY + 1]
+        repeat = ordered[customer, out.REPEAT] if kind & INEXACT else money_of(units, rest)
+        units += known[customer, FIRST_MONEY] - known[customer, RETURNED_MONEY]
+        rest += known[customer, FIRST_MONEY + 1] - known[customer, RETURNED_MONEY + 1]
+        total = ordered[customer, out.TOTAL] if kind & ANY_INEXACT else money_of(units, rest)
+        sums[written, out.TOTAL] = rounded(total, kind | kind >> RETURNED)
+        sums[written, out.REPEAT] = rounded(repeat, kind)
         counts[written, out.SAMPLE] = known[customer, SAMPLE]
         written += 1
 
@@ -224,12 +224,13 @@ def stream(
         known[customer, ROWS] += 1
         if known[customer, ROWS] > MOST_ROWS:
             kind |= INEXACT
-        known[customer, KIND] |= kind
+        bought = math.copysign(1.0, value) > 0
+        known[customer, KIND] |= kind if bought else kind << RETURNED
         if kind & INEXACT:  # added in order, later
             inexact = 1
             amount = 0.0
         column = RETURNED_MONEY
-        if math.copysign(1.0, value) > 0:
+        if bought:
             period = period_of(dealt[row, TIME], length, offset)
             column = note_purchase(known, customer, dealt[row, TIME], period)
             if calendar:

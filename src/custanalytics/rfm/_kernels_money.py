@@ -19,7 +19,8 @@ LARGEST = 2.0**30  # amounts below which are split
 MOST_ROWS = 1 << 22  # of one customer, so that no sum overflows
 STEPS = 10_000.0  # a step is the finest decimal: four places serve every currency and most unit prices
 MOST_STEPS = 2.0**50
-INEXACT, NOT_DECIMAL = 1, 2
+INEXACT, NOT_DECIMAL = 1, 2  # of purchases
+RETURNED = 2  # how many bits higher the same stand for returns, which are in the total alone
 
 
 @kernel

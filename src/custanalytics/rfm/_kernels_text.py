@@ -79,20 +79,6 @@ def survey(start, stop, edges, letters):
 
 
 @kernel
-def pack_rows(start, stop, skip, cut, sized, edges, letters, packed):
-    """The bytes of each row without the first `skip` and the last `cut` as a number, in the same order as the rows.
-
-    They are eight at most; where rows are of several sizes (`sized`) seven, and the size comes last.
-    """
-    for row in range(start, stop):
-        begin, end = edges[row] + skip, edges[row + 1] - cut
-        word = word_at(begin, end, letters)
-        if sized:
-            word |= np.uint64(end - begin)
-        packed[row] = np.int64(word ^ np.uint64(1 << 63))
-
-
-@kernel
 def deal_texts(
     start, stop, size, end, shift, skip, cut, sized, n_keys, seed, ids, times, values, orders, edges, letters,
     places, dealt, dealt_values,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -11,39 +13,48 @@ from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, ORDER_ID, QUANTITY, TIMESTAMP
 from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
+from custanalytics.rfm._alphabet import Alphabet
 from custanalytics.rfm._pieces import Rows
-from custanalytics.rfm._text import Text, read_text
+from custanalytics.rfm._text import Text, read_text, write_text
 
 BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
 
 
-def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, nw.Series[Any] | None]:
-    """The arrays of a log, and the distinct ids where they had to be numbered.
+Names = Callable[[np.ndarray], nw.Series[Any]]
 
-    Where ids of text may be `hashed`, they are not numbered: short ones are packed into integers, others hashed, and
+
+def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Names | None]:
+    """The arrays of a log, and what gives ids back for those in the arrays; None where these are the ids.
+
+    Ids of text are written as numbers where that can be. Where the others may be `hashed`, they are not numbered, and
     the number of a row stands for its id.
     """
     series = frame[CUSTOMER_ID]
     _frames.check_ids(series)
-    distinct = None
-    text = read_text(series) if hashed else None
+    names: Names | None = None
+    coded, text = False, read_text(series) if hashed else None
     if series.dtype.is_integer() and series.null_count() == 0:
         ids = _frames.integers(series)
         ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
+    elif text is not None and text.alphabet is not None:
+        ids, names = text.alphabet.numbers(text.edges, text.letters), partial(_written, series, text.alphabet)
+        text = None
     elif text is not None:
-        packed, distinct = text.packed(), series
-        ids = text.hashes() if packed is None else packed
-        text = text if packed is None else Text()
+        ids, names = text.hashes(), partial(_frames.take, series)
     else:
         ids, distinct = _frames.codes(frame)
+        names, coded = partial(_frames.take, distinct), True
     values = _frames.floats(frame, AMOUNT)
     if QUANTITY in frame.columns:
         returned = _frames.floats(frame, QUANTITY) < 0
         values = np.where(returned, -np.abs(values), values + 0.0)
     elif values.size and not values.all():
         values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
-    coded = distinct is not None and text is None
-    return Rows(ids, _frames.times(frame), values, _orders(frame), coded, text is not None, text or Text()), distinct
+    return Rows(ids, _frames.times(frame), values, _orders(frame), coded, text is not None, text or Text()), names
+
+
+def _written(series: nw.Series[Any], alphabet: Alphabet, numbers: np.ndarray) -> nw.Series[Any]:
+    return write_text(series, *alphabet.texts(numbers))
 
 
 def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
@@ -68,11 +79,11 @@ def numbered(series: nw.Series[Any]) -> np.ndarray:
         return rank[codes]
 
 
-def table_ids(frame: nw.DataFrame[Any], ids: np.ndarray, distinct: nw.Series[Any] | None) -> nw.Series[Any]:
-    """The ids of the customer table in the type of the log: numbered ones are looked up in `distinct`."""
+def table_ids(frame: nw.DataFrame[Any], ids: np.ndarray, names: Names | None) -> nw.Series[Any]:
+    """The ids of the customer table in the type of the log."""
     dtype = frame[CUSTOMER_ID].dtype
-    if distinct is not None:
-        found = _frames.take(distinct, ids)
+    if names is not None:
+        found = names(ids)
         return found.cast(dtype) if dtype == nw.String else found
     ids = ids.view(np.uint64) if dtype == nw.UInt64 else ids
     return _frames.like(frame, CUSTOMER_ID, ids).cast(dtype)

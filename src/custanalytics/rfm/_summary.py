@@ -277,7 +277,7 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
         self, frame: nw.DataFrame[Any], hashed: bool = True
     ) -> tuple[nw.DataFrame[Any], nw.Series[Any], Ledger | None]:
         """The customer table, the customers left out, and the ledger."""
-        rows, distinct = log_rows(frame, hashed)
+        rows, names = log_rows(frame, hashed)
         clock, last_period = self._cutoff()
         end, policy = clock.start(last_period + 1), resolve(self.policy)
         net, outcome = settle_log(frame, rows, end, policy) if policy is not None else (rows, None)
@@ -288,8 +288,8 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
         except BadRowsError:
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
         ledger = totals(rows, outcome, end, columns) if outcome is not None else None
-        table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, distinct), **columns})
-        return table, table_ids(frame, left_out, distinct), ledger
+        table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, names), **columns})
+        return table, table_ids(frame, left_out, names), ledger
 
     def _span(self, frame: nw.DataFrame[Any]) -> tuple[int, int]:
         times = _frames.times(frame)

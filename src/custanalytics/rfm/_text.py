@@ -10,7 +10,8 @@ import narwhals as nw
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.rfm._kernels_text import hash_rows, pack_rows, survey, words_at
+from custanalytics.rfm._alphabet import Alphabet
+from custanalytics.rfm._kernels_text import hash_rows, survey, words_at
 
 SEEDS = (0, 1)  # of the two hashes
 MOST_WORDS = 6  # longer texts are told apart by two hashes, and compared at last
@@ -51,14 +52,10 @@ class Text:
         cut = 0 if sized else min(tail, shortest - shared)
         return Layout(shared, cut, sized, longest - shared - cut + sized)
 
-    def packed(self) -> np.ndarray | None:
-        """Each row as an integer, in the same order; None where what tells rows apart is longer than eight bytes."""
-        if self.layout.size > 8:
-            return None
-        skip, cut, sized, _ = self.layout
-        numbers = np.empty(self.edges.size - 1, np.int64)
-        _jit.run(pack_rows, numbers.size, skip, cut, sized, self.edges, self.letters, out=(numbers,))
-        return numbers
+    @cached_property
+    def alphabet(self) -> Alphabet | None:
+        """What makes numbers of the rows; None where these would be too large."""
+        return Alphabet.of(self.edges, self.letters)
 
     def hashes(self) -> np.ndarray:
         """A hash of each row, int64 of shape (n_rows,): rows of the same text have the same."""
@@ -120,3 +117,17 @@ def read_text(series: nw.Series[Any]) -> Text | None:
     within = slice(array.offset, array.offset + len(array) + 1)
     bytes_ = np.frombuffer(letters, np.uint8) if letters is not None and letters.size else np.empty(0, np.uint8)
     return Text(np.frombuffer(edges, width)[within].astype(np.int64, copy=False), bytes_)
+
+
+def write_text(column: nw.Series[Any], edges: np.ndarray, letters: np.ndarray) -> nw.Series[Any]:
+    """A column of text from Arrow's buffers, of the library and the type of one that `read_text` has read."""
+    arrow, native = nw.dependencies.get_pyarrow(), column.to_native()
+    array = arrow.LargeStringArray.from_buffers(len(edges) - 1, arrow.py_buffer(edges), arrow.py_buffer(letters))
+    if column.implementation.is_pandas():
+        plain = not hasattr(native.dtype, "__from_arrow__")  # Python's own strings
+        found = type(native)(array.to_pylist() if plain else native.dtype.__from_arrow__(array), dtype=native.dtype)
+    elif column.implementation.is_pyarrow():
+        found = arrow.chunked_array([array]).cast(native.type)
+    else:
+        found = type(native)(column.name, array)
+    return nw.from_native(found, series_only=True).alias(column.name)
