@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from custanalytics import _jit
 from custanalytics.rfm._kernels_alphabet import END, mark_letters, write_letters, write_numbers
 
 PLACES = 64  # of a text at most, those included that are the same in all texts
-LARGEST = 1 << 62
+WORDS = 2  # numbers of 64 bits for a text at most
+LARGEST = 1 << 64
 SAMPLE = 1 << 12  # rows of which a look says whether it is worth looking at all
 
 
@@ -20,17 +21,18 @@ class Alphabet:
     """What each place of a text may hold, and what it is worth: "C00317" may be the number 317.
 
     Numbers are in the order of the texts, byte by byte, and different for different texts. Ids that count customers
-    become numbers as dense as those that they are made of.
+    become numbers as dense as those that they are made of; a UUID takes two numbers, the first one higher.
     """
 
-    weights: np.ndarray  # of a step at each place: shape (n_places,)
-    ends: np.ndarray  # whether some texts end before a place: shape (n_places,)
+    words: np.ndarray  # the number that each place is part of: shape (n_places,)
+    weights: np.ndarray  # of a step at each place, uint64: shape (n_places,)
+    ends: np.ndarray  # whether some texts end before a place, 0 or 1: shape (n_places,)
     symbols: np.ndarray  # bytes of each place in ascending order: shape (n_places, 256)
-    worth: np.ndarray  # of each byte at each place: shape (n_places, 256)
+    worth: np.ndarray  # of each byte at each place, uint64: shape (n_places, 256)
 
     @classmethod
     def of(cls, edges: np.ndarray, letters: np.ndarray) -> Self | None:
-        """The alphabet of a column of texts as Arrow holds it; None where the numbers would be too large."""
+        """The alphabet of a column of texts as Arrow holds it; None where two numbers are not enough."""
         sample = edges[: SAMPLE + 1]
         found = cls._made(_seen(sample, letters)) if sample.size < edges.size else True
         return None if found is None else cls._made(_seen(edges, letters))
@@ -39,36 +41,42 @@ class Alphabet:
     def _made(cls, seen: np.ndarray | None) -> Self | None:
         if seen is None:
             return None
-        used = seen[:, :END].any(axis=1)
-        n = int(used.sum())
+        n = int(seen[:, :END].any(axis=1).sum())
         marks = seen[:n, :END]
-        ends = np.logical_or.accumulate(seen[:, END])[:n]
-        radices = [int(count) for count in marks.sum(axis=1) + ends]
-        weights, size = [], 1
-        for radix in reversed(radices):
-            weights.append(size)
+        ends = np.logical_or.accumulate(seen[:, END])[:n].astype(np.int64)
+        words, weights = np.zeros(n, np.int64), np.ones(n, np.uint64)
+        word, size = 0, 1
+        for place in reversed(range(n)):  # from the last one, so that the first word is the one with room left
+            radix = int(marks[place].sum() + ends[place])
+            if size * radix > LARGEST:
+                word, size = word + 1, 1
+            words[place], weights[place] = word, size
             size *= radix
-        if size > LARGEST:
+        if word >= WORDS:
             return None
-        weight = np.array(weights[::-1], np.int64)
-        rank = np.cumsum(marks, axis=1) - 1 + ends[:, None]
+        rank = (np.cumsum(marks, axis=1) - 1 + ends[:, None]) * marks
         symbols = np.argsort(~marks, axis=1, kind="stable").astype(np.uint8)
-        return cls(weight, ends, symbols, np.where(marks, rank, 0) * weight[:, None])
+        return cls(word - words, weights, ends, symbols, rank.astype(np.uint64) * weights[:, None])
 
-    def numbers(self, edges: np.ndarray, letters: np.ndarray) -> np.ndarray:
-        """The number of each text: int64 of shape (n_rows,)."""
-        telling = np.flatnonzero(self.worth.any(axis=1))  # the other places are the same in all texts
+    @property
+    def n_words(self) -> int:
+        """How many numbers a text takes: 1 or 2."""
+        return int(self.words.max(initial=0)) + 1
+
+    def numbers(self, edges: np.ndarray, letters: np.ndarray, word: int = 0) -> np.ndarray:
+        """The first or the second number of each text: uint64 of shape (n_rows,)."""
+        telling = np.flatnonzero(self.worth.any(axis=1) & (self.words == word))  # at other places all are the same
         first, last = (int(telling[0]), int(telling[-1]) + 1) if telling.size else (0, 0)
-        result = np.empty(edges.size - 1, np.int64)
+        result = np.empty(edges.size - 1, np.uint64)
         _jit.run(write_numbers, result.size, first, last, edges, letters, self.worth, out=(result,), size=_jit.WIDE)
         return result
 
     def texts(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The texts that numbers stand for, as edges and letters."""
-        letters = np.empty((numbers.size, self.weights.size), np.uint8)
-        sizes = np.empty(numbers.size, np.int64)
-        inputs: tuple[Any, ...] = (numbers, self.weights, self.ends, self.symbols)
-        _jit.run(write_letters, numbers.size, *inputs, out=(letters, sizes))
+        """The texts that numbers of shape (n_rows, n_words) stand for, as edges and letters."""
+        letters = np.empty((len(numbers), self.weights.size), np.uint8)
+        sizes = np.empty(len(numbers), np.int64)
+        inputs = (numbers, self.words, self.weights, self.ends, self.symbols)
+        _jit.run(write_letters, sizes.size, *inputs, out=(letters, sizes))
         edges = np.concatenate(([0], np.cumsum(sizes)))
         if (sizes == self.weights.size).all():
             return edges, letters.ravel()

@@ -74,14 +74,17 @@ def count_rows(start, stop, size, lowest, end, low, shift, ids, times, values, c
 
 
 @kernel
-def deal_rows(start, stop, size, end, low, shift, ids, times, values, orders, numbered, places, dealt, dealt_values):
+def deal_rows(
+    start, stop, size, end, low, shift, ids, times, values, orders, keys, numbered, places, dealt, dealt_values
+):
     """Copy the rows of a slice to their pieces, from the places that the counts left for this slice.
 
-    `dealt_values` is `dealt` seen as float64. The number of a row comes last where `numbered` is 1.
+    `dealt_values` is `dealt` seen as float64. Orders and keys come behind the value, where there are any, and the
+    number of a row last where `numbered` is 1.
     """
     slot = start // size
     pieces = places.shape[1]
-    has_orders = orders.size > 0
+    has_orders, has_keys = orders.size > 0, keys.size > 0
     for row in range(start, stop):
         if times[row] < end:
             piece = piece_of(ids[row], low, shift, pieces)
@@ -92,6 +95,8 @@ def deal_rows(start, stop, size, end, low, shift, ids, times, values, orders, nu
             dealt_values[at, VALUE] = values[row]
             if has_orders:
                 dealt[at, EXTRA] = orders[row]
+            if has_keys:
+                dealt[at, EXTRA + has_orders] = keys[row]
             if numbered:
                 dealt[at, dealt.shape[1] - 1] = row
 

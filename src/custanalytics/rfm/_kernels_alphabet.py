@@ -34,27 +34,29 @@ def write_numbers(start, stop, first, last, edges, letters, worth, numbers):
     """The number of each text of a slice: the sum of what its bytes are worth at the places from `first` to `last`."""
     for row in range(start, stop):
         begin = edges[row]
-        total = np.int64(0)
+        total = np.uint64(0)
         for place in range(first, min(last, edges[row + 1] - begin)):
             total += worth[place, letters[begin + place]]
         numbers[row] = total
 
 
 @kernel
-def write_letters(start, stop, numbers, weights, ends, symbols, letters, sizes):
-    """The bytes of the texts that numbers stand for, and how many they are.
+def write_letters(start, stop, numbers, words, weights, ends, symbols, letters, sizes):
+    """The bytes of the texts that numbers stand for, a column for each of the `words`, and how many they are.
 
     A digit of 0 is the end where `ends` says that a text can end at its place, and else the first of the `symbols`.
     """
     for row in range(start, stop):
-        rest = numbers[row]
+        rest, word = np.uint64(0), -1
         sizes[row] = weights.size
         for place in range(weights.size):
+            if words[place] != word:
+                word = words[place]
+                rest = numbers[row, word]
             digit = rest // weights[place]
             rest -= digit * weights[place]
-            if ends[place]:
-                digit -= 1
-            if digit < 0:
+            which = np.int64(digit) - ends[place]
+            if which < 0:
                 sizes[row] = place
                 break
-            letters[row, place] = symbols[place, digit]
+            letters[row, place] = symbols[place, which]

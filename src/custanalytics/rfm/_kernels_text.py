@@ -6,7 +6,6 @@ import numpy as np
 
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
-from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, piece_of
 
 
 @kernel
@@ -43,10 +42,17 @@ def hash_of(begin, end, seed, letters):
 
 
 @kernel
-def hash_rows(start, stop, skip, cut, seed, edges, letters, hashes):
-    """A hash of each row without its first `skip` and last `cut` bytes."""
+def hash_rows(start, stop, seed, edges, letters, hashes):
+    """A hash of each row."""
     for row in range(start, stop):
-        hashes[row] = hash_of(edges[row] + skip, edges[row + 1] - cut, seed, letters)
+        hashes[row] = hash_of(edges[row], edges[row + 1], seed, letters)
+
+
+@kernel
+def fold_words(start, stop, first, second, folded):
+    """One number of two, from which the first can be had again with the second."""
+    for row in range(start, stop):
+        folded[row] = first[row] ^ mix(second[row])
 
 
 @kernel
@@ -55,59 +61,3 @@ def words_at(start, stop, skip, rows, edges, letters, words):
     for at in range(start, stop):
         row = rows[at]
         words[at] = word_at(edges[row] + skip, edges[row + 1], letters)
-
-
-@kernel
-def survey(start, stop, edges, letters):
-    """How many bytes rows have in common with row 0 at their start and end, and the fewest and most bytes of a row."""
-    first, last = edges[0], edges[1]
-    shared = tail = shortest = last - first
-    longest = 0
-    for row in range(start, stop):
-        begin, end = edges[row], edges[row + 1]
-        shortest, longest = min(shortest, end - begin), max(longest, end - begin)
-        shared, tail = min(shared, end - begin), min(tail, end - begin)
-        at = 0
-        while at < shared and letters[begin + at] == letters[first + at]:
-            at += 1
-        shared = at
-        at = 0
-        while at < tail and letters[end - 1 - at] == letters[last - 1 - at]:
-            at += 1
-        tail = at
-    return shared, tail, shortest, longest
-
-
-@kernel
-def deal_texts(
-    start, stop, size, end, shift, skip, cut, sized, n_keys, seed, ids, times, values, orders, edges, letters,
-    places, dealt, dealt_values,
-):  # fmt: skip
-    """Copy the rows of a slice to their pieces by hash, with the words of their text, as `deal_rows` does.
-
-    The words are all that tells texts apart, with their size where it varies (`sized`); where `n_keys` is 0 there is
-    another hash in their place.
-    """
-    slot = start // size
-    has_orders = orders.size > 0
-    key = EXTRA + has_orders
-    for row in range(start, stop):
-        if times[row] < end:
-            piece = piece_of(ids[row], skip, shift, places.shape[1])
-            at = places[slot, piece]
-            places[slot, piece] = at + 1
-            dealt[at, ID] = ids[row]
-            dealt[at, TIME] = times[row]
-            dealt_values[at, VALUE] = values[row]
-            if has_orders:
-                dealt[at, EXTRA] = orders[row]
-            dealt[at, dealt.shape[1] - 1] = row
-            first, last = edges[row] + skip, edges[row + 1] - cut
-            word = np.int64(0)
-            for part in range(n_keys):
-                word = np.int64(word_at(first + 8 * part, last, letters))
-                dealt[at, key + part] = word
-            if n_keys == 0:
-                dealt[at, key] = hash_of(first, last, seed, letters)
-            elif sized:  # the last byte is free
-                dealt[at, key + n_keys - 1] = word | (last - first)

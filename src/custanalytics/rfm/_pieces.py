@@ -12,8 +12,7 @@ from custanalytics._frames import NO_TIME
 from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._finish import Finish, SharedHashError
 from custanalytics.rfm._kernels import EXTRA, FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows
-from custanalytics.rfm._kernels_text import deal_texts
-from custanalytics.rfm._text import SEEDS, Text
+from custanalytics.rfm._text import Text, folded
 
 ROWS_A_PIECE = 1 << 15
 MOST_PIECES = 1 << 11
@@ -28,16 +27,17 @@ WIDEST_RANGE = 1 << 17  # ids a piece may have a place for each of
 class Rows:
     """The rows of a log as arrays of shape (n_rows,), none of them changed here.
 
-    A value with a minus sign (-0.0 too) is a return. `orders` is empty where the log has no orders. Where there
-    is a `text`, `ids` are its hashes. Rows of one hash are told apart by their text.
+    A value with a minus sign (-0.0 too) is a return. `orders` is empty where the log has no orders. Where customers
+    have two numbers, `keys` is the second and `ids` both, folded. Where there is a `text`, `ids` and `keys` are its
+    hashes, which are not trusted: rows of the same hashes are compared.
     """
 
     ids: np.ndarray
     times: np.ndarray
     values: np.ndarray
     orders: np.ndarray
+    keys: np.ndarray
     coded: bool  # ids are codes, and -1 is a missing id
-    numbered: bool = False  # the number of one of their rows stands for a customer in the table
     text: Text = field(default_factory=Text)
 
 
@@ -62,33 +62,37 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     """Sum up the events up to the end of a period.
 
     Returns the ids of customers with a purchase in ascending order, the columns of the table, and the ids of
-    customers with nothing but returns. Where the rows are numbered, the number of one of their rows stands for
-    each customer, in the order of the texts.
+    customers with nothing but returns. Where customers have two numbers, ids are pairs of them; where they have a text,
+    the number of one of their rows stands for each customer, in the order of the texts.
     """
     split = _split(rows)
     dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
     since, periods = clock.index(reach[0]), clock.index(reach[1]) - clock.index(reach[0]) + 1
     words = -(-periods // 64) if periods <= MOST_MARKED else 0
     has_orders = bool(rows.orders.size)
+    has_orders, n_keys = bool(rows.orders.size), int(rows.keys.size > 0)
     finish = Finish(
-        clock, split.low, split.shift, split.direct, since, words, has_orders, _n_keys(rows), bounds, dealt, rows.text
+        clock, split.low, split.shift, split.direct, since, words, has_orders, n_keys, bounds, dealt, rows.text
     )
     parts = _jit.run(finish, split.pieces, size=PIECES_A_SLICE)
     del finish, dealt
-    name = SAMPLE if rows.numbered else NAME
-    if split.shift == HASHED:
-        counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
-        parts = [(counts, sums)]
-        hashed = rows.text.edges.size > 0
-        if hashed:
-            found = np.sort(counts[:, NAME])
-            if (found[1:] == found[:-1]).any():
-                raise SharedHashError
-        names = np.ascontiguousarray(counts[:, SAMPLE if hashed else NAME])
-        orders = [rows.text.in_order(names) if hashed else np.argsort(names.view(rows.ids.dtype))]
-    else:
-        orders = [np.empty(0, np.int64)] * len(parts)
-    return _table(parts, orders, name, clock, last_period)
+    if split.shift != HASHED:
+        return _table(parts, [np.empty(0, np.int64)] * len(parts), NAME, clock, last_period)
+    counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts = [(counts, sums)]
+    if not n_keys:
+        return _table(parts, [np.argsort(counts[:, NAME].view(rows.ids.dtype))], NAME, clock, last_period)
+    found = np.sort(counts[:, NAME])
+    if (found[1:] == found[:-1]).any():
+        raise SharedHashError
+    if rows.text.edges.size:
+        order = rows.text.in_order(np.ascontiguousarray(counts[:, SAMPLE]))
+        return _table(parts, [order], SAMPLE, clock, last_period)
+    seconds = counts[:, SAMPLE].view(np.uint64)
+    pairs = np.column_stack((folded(counts[:, NAME].view(np.uint64), seconds), seconds))
+    counts[:, SAMPLE] = np.arange(len(counts))
+    ids, table, others = _table(parts, [np.lexsort((pairs[:, 1], pairs[:, 0]))], SAMPLE, clock, last_period)
+    return pairs[ids], table, pairs[others]
 
 
 def _split(rows: Rows) -> Split:
@@ -99,7 +103,7 @@ def _split(rows: Rows) -> Split:
     n = rows.ids.size
     wanted = min(max(n // ROWS_A_PIECE, 1), MOST_PIECES)
     by_hash = Split(0, HASHED, wanted, False)
-    if n == 0 or rows.text.edges.size:
+    if n == 0 or rows.keys.size:
         return by_hash
     low, high = int(rows.ids.min()), int(rows.ids.max())
     shift = max((high - low).bit_length() - wanted.bit_length(), 0)
@@ -126,24 +130,13 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
     places = np.concatenate(([0], np.cumsum(counts.T)))
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
-    width = EXTRA + bool(rows.orders.size) + _n_keys(rows) + rows.numbered
+    numbered = rows.text.edges.size > 0
+    width = EXTRA + (rows.orders.size > 0) + (rows.keys.size > 0) + numbered
     dealt = np.empty((int(bounds[-1]), width), np.int64)
-    arrays, out = (rows.ids.view(np.int64), rows.times, rows.values, rows.orders), (places, dealt, dealt.view(float))
-    if rows.text.edges.size:
-        skip, cut, sized, _ = rows.text.layout
-        how = (ROWS_A_SLICE, end, split.shift, skip, cut, sized, rows.text.layout.words, SEEDS[1])
-        _jit.run(deal_texts, n, *how, *arrays, rows.text.edges, rows.text.letters, out=out, size=ROWS_A_SLICE)
-    else:
-        _jit.run(
-            deal_rows, n, ROWS_A_SLICE, end, split.low, split.shift, *arrays, rows.numbered, out=out, size=ROWS_A_SLICE
-        )
+    more, out = (rows.orders, rows.keys, numbered), (places, dealt, dealt.view(float))
+    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, *more, out=out, size=ROWS_A_SLICE)
     first, last = int(reach[:, 0].min()), int(reach[:, 1].max())
     return dealt, bounds, (first, max(first, last))
-
-
-def _n_keys(rows: Rows) -> int:
-    """How many words of a dealt row tell its text apart from others of the same hash."""
-    return max(rows.text.layout.words, 1) if rows.text.edges.size else 0
 
 
 def _table(

@@ -15,7 +15,7 @@ from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm._alphabet import Alphabet
 from custanalytics.rfm._pieces import Rows
-from custanalytics.rfm._text import Text, read_text, write_text
+from custanalytics.rfm._text import Text, folded, read_text, write_text
 
 BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
 
@@ -26,21 +26,24 @@ Names = Callable[[np.ndarray], nw.Series[Any]]
 def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Names | None]:
     """The arrays of a log, and what gives ids back for those in the arrays; None where these are the ids.
 
-    Ids of text are written as numbers where that can be. Where the others may be `hashed`, they are not numbered, and
-    the number of a row stands for its id.
+    Ids of text that may be `hashed` become one number or two, where their alphabet is small enough. Of others there are
+    two hashes, and the number of a row stands for its id.
     """
     series = frame[CUSTOMER_ID]
     _frames.check_ids(series)
     names: Names | None = None
-    coded, text = False, read_text(series) if hashed else None
+    coded, text, keys = False, read_text(series) if hashed else None, np.empty(0, np.int64)
     if series.dtype.is_integer() and series.null_count() == 0:
         ids = _frames.integers(series)
         ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
     elif text is not None and text.alphabet is not None:
-        ids, names = text.alphabet.numbers(text.edges, text.letters), partial(_written, series, text.alphabet)
+        ids, names = text.numbers(0), partial(_written, series, text.alphabet)
+        if text.alphabet.n_words > 1:
+            keys = text.numbers(1).view(np.int64)
+            ids = folded(ids, keys.view(np.uint64))
         text = None
     elif text is not None:
-        ids, names = text.hashes(), partial(_frames.take, series)
+        ids, keys, names = text.hashes(0), text.hashes(1), partial(_frames.take, series)
     else:
         ids, distinct = _frames.codes(frame)
         names, coded = partial(_frames.take, distinct), True
@@ -50,11 +53,12 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Name
         values = np.where(returned, -np.abs(values), values + 0.0)
     elif values.size and not values.all():
         values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
-    return Rows(ids, _frames.times(frame), values, _orders(frame), coded, text is not None, text or Text()), names
+    return Rows(ids, _frames.times(frame), values, _orders(frame), keys, coded, text or Text()), names
 
 
 def _written(series: nw.Series[Any], alphabet: Alphabet, numbers: np.ndarray) -> nw.Series[Any]:
-    return write_text(series, *alphabet.texts(numbers))
+    pairs = numbers.view(np.uint64).reshape(len(numbers), alphabet.n_words)
+    return write_text(series, *alphabet.texts(pairs))
 
 
 def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:

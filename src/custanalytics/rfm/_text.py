@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 
 from custanalytics import _jit
 from custanalytics.rfm._alphabet import Alphabet
-from custanalytics.rfm._kernels_text import hash_rows, survey, words_at
-
-SEEDS = (0, 1)  # of the two hashes
-MOST_WORDS = 6  # longer texts are told apart by two hashes, and compared at last
-
-
-class Layout(NamedTuple):
-    """How many bytes all rows have in common at the start and (where they are of one size) at the end.
-
-    `sized` says that they are of several sizes, and `size` how many bytes tell them apart, one for the size.
-    """
-
-    skip: int
-    cut: int
-    sized: bool
-    size: int
-
-    @property
-    def words(self) -> int:
-        """How many words of eight bytes tell rows apart; 0 where these are too many to compare them all."""
-        needed = -(-self.size // 8)
-        return needed if needed <= MOST_WORDS else 0
+from custanalytics.rfm._kernels_text import fold_words, hash_rows, words_at
 
 
 @dataclass(frozen=True)
@@ -43,25 +22,19 @@ class Text:
     letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
 
     @cached_property
-    def layout(self) -> Layout:
-        """What the rows have in common."""
-        found = _jit.run(survey, self.edges.size - 1, self.edges, self.letters)
-        shared, tail, shortest = (int(min(each[at] for each in found)) for at in range(3))
-        longest = int(max(each[3] for each in found))
-        sized = shortest < longest
-        cut = 0 if sized else min(tail, shortest - shared)
-        return Layout(shared, cut, sized, longest - shared - cut + sized)
-
-    @cached_property
     def alphabet(self) -> Alphabet | None:
         """What makes numbers of the rows; None where these would be too large."""
         return Alphabet.of(self.edges, self.letters)
 
-    def hashes(self) -> np.ndarray:
+    def numbers(self, word: int) -> np.ndarray:
+        """The first or the second number of each row by its alphabet, uint64 of shape (n_rows,)."""
+        assert self.alphabet is not None
+        return self.alphabet.numbers(self.edges, self.letters, word)
+
+    def hashes(self, seed: int) -> np.ndarray:
         """A hash of each row, int64 of shape (n_rows,): rows of the same text have the same."""
-        skip, cut, _, _ = self.layout
         found = np.empty(self.edges.size - 1, np.int64)
-        _jit.run(hash_rows, found.size, skip, cut, SEEDS[0], self.edges, self.letters, out=(found,))
+        _jit.run(hash_rows, found.size, seed, self.edges, self.letters, out=(found,))
         return found
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
@@ -71,7 +44,7 @@ class Text:
         """
         if rows.size < 2:
             return np.arange(rows.size)
-        skip = self.layout.skip
+        skip = 0
         sizes = self.edges[rows + 1] - self.edges[rows]
         keys = self._words(rows, skip)
         order = np.argsort(keys)
@@ -97,6 +70,13 @@ class Text:
         words = np.empty(rows.size, np.uint64)
         _jit.run(words_at, rows.size, skip, rows, self.edges, self.letters, out=(words,))
         return words
+
+
+def folded(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """One number of each pair of numbers, uint64; folded with the second again, it is the first."""
+    result = np.empty(first.size, np.uint64)
+    _jit.run(fold_words, result.size, first, second, out=(result,), size=_jit.WIDE)
+    return result
 
 
 def read_text(series: nw.Series[Any]) -> Text | None:
