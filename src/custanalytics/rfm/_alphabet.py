@@ -28,7 +28,7 @@ class Alphabet:
     weights: np.ndarray  # of a step at each place, uint64: shape (n_places,)
     ends: np.ndarray  # whether some texts end before a place, 0 or 1: shape (n_places,)
     symbols: np.ndarray  # bytes of each place in ascending order: shape (n_places, 256)
-    worth: np.ndarray  # of each byte at each place, uint64: shape (n_places, 256)
+    rank: np.ndarray  # the digit that each byte is at each place, uint16: shape (n_places, 256)
 
     @classmethod
     def of(cls, edges: np.ndarray, letters: np.ndarray) -> Self | None:
@@ -56,7 +56,7 @@ class Alphabet:
             return None
         rank = (np.cumsum(marks, axis=1) - 1 + ends[:, None]) * marks
         symbols = np.argsort(~marks, axis=1, kind="stable").astype(np.uint8)
-        return cls(word - words, weights, ends, symbols, rank.astype(np.uint64) * weights[:, None])
+        return cls(word - words, weights, ends, symbols, rank.astype(np.uint16))
 
     @property
     def n_words(self) -> int:
@@ -65,10 +65,11 @@ class Alphabet:
 
     def numbers(self, edges: np.ndarray, letters: np.ndarray, word: int = 0) -> np.ndarray:
         """The first or the second number of each text: uint64 of shape (n_rows,)."""
-        telling = np.flatnonzero(self.worth.any(axis=1) & (self.words == word))  # at other places all are the same
+        telling = np.flatnonzero(self.rank.any(axis=1) & (self.words == word))  # at other places all are the same
         first, last = (int(telling[0]), int(telling[-1]) + 1) if telling.size else (0, 0)
         result = np.empty(edges.size - 1, np.uint64)
-        _jit.run(write_numbers, result.size, first, last, edges, letters, self.worth, out=(result,), size=_jit.WIDE)
+        inputs = (first, last, edges, letters, self.rank, self.weights)
+        _jit.run(write_numbers, result.size, *inputs, out=(result,), size=_jit.WIDE)
         return result
 
     def texts(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,19 +24,20 @@ def mark_letters(start, stop, edges, letters, seen):
         if size > last:
             return 1
         for place in range(size):
-            marks[place, letters[begin + place]] = 1
+            marks[place, letters[np.uint64(begin + place)]] = 1
         marks[size, END] = 1
     return 0
 
 
 @kernel
-def write_numbers(start, stop, first, last, edges, letters, worth, numbers):
-    """The number of each text of a slice: the sum of what its bytes are worth at the places from `first` to `last`."""
+def write_numbers(start, stop, first, last, edges, letters, rank, weights, numbers):
+    """The number of each text of a slice: the digits from the place `first` to `last`, times their weights."""
     for row in range(start, stop):
         begin = edges[row]
         total = np.uint64(0)
         for place in range(first, min(last, edges[row + 1] - begin)):
-            total += worth[place, letters[begin + place]]
+            at = np.uint64(place)  # an index without a sign: else several are gathered at once, which is slow
+            total += np.uint64(rank[at, letters[np.uint64(begin) + at]]) * weights[at]
         numbers[row] = total
 
 
@@ -46,6 +47,9 @@ def write_letters(start, stop, numbers, words, weights, ends, symbols, letters, 
 
     A digit of 0 is the end where `ends` says that a text can end at its place, and else the first of the `symbols`.
     """
+    shares = np.empty(weights.size)
+    for place in range(weights.size):
+        shares[place] = 1.0 / weights[place]
     for row in range(start, stop):
         rest, word = np.uint64(0), -1
         sizes[row] = weights.size
@@ -53,9 +57,17 @@ def write_letters(start, stop, numbers, words, weights, ends, symbols, letters, 
             if words[place] != word:
                 word = words[place]
                 rest = numbers[row, word]
-            digit = rest // weights[place]
-            rest -= digit * weights[place]
-            which = np.int64(digit) - ends[place]
+            # a product with the reciprocal is off by one at most, and much faster than a division
+            digit = np.int64(np.float64(rest) * shares[place])
+            left = np.int64(rest - np.uint64(digit) * weights[place])
+            if np.uint64(digit) * weights[place] > rest:
+                digit -= 1
+                left = np.int64(rest - np.uint64(digit) * weights[place])
+            elif np.uint64(left) >= weights[place]:
+                digit += 1
+                left = np.int64(np.uint64(left) - weights[place])
+            rest = np.uint64(left)
+            which = digit - ends[place]
             if which < 0:
                 sizes[row] = place
                 break

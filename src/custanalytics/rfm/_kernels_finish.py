@@ -206,7 +206,10 @@ def stream(
             at = name - low  # the place of an id that has one of its own
             if not direct:  # a call with arrays costs more than a look at the first place
                 at = np.int64(mix(name)) & (slots.size - 1)
-                if slots[at] > 0 and (n_keys > 0 or known[slots[at] - 1, NAME] != name):
+                if slots[at] > 0 and (
+                    known[slots[at] - 1, NAME] != name
+                    or (n_keys > 0 and known[slots[at] - 1, first_key] != dealt[row, key])
+                ):
                     at = place_of(row, dealt, key, n_keys, slots, known)
             customer = slots[at] - 1
             if customer < 0:

@@ -91,7 +91,10 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     seconds = counts[:, SAMPLE].view(np.uint64)
     pairs = np.column_stack((folded(counts[:, NAME].view(np.uint64), seconds), seconds))
     counts[:, SAMPLE] = np.arange(len(counts))
-    ids, table, others = _table(parts, [np.lexsort((pairs[:, 1], pairs[:, 0]))], SAMPLE, clock, last_period)
+    order = np.argsort(pairs[:, 0])
+    if (pairs[order[1:], 0] == pairs[order[:-1], 0]).any():
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    ids, table, others = _table(parts, [order], SAMPLE, clock, last_period)
     return pairs[ids], table, pairs[others]
 
 
