@@ -19,27 +19,27 @@ def mix(value):
 @kernel
 def codes_by_hash(values, codes, uniques):
     """Number ids in order of appearance; returns how many there are. `uniques` has room for all."""
-    capacity = 1024
-    slots = np.full(capacity, -1, np.int64)
-    found = 0
-    for row in range(values.size):
-        if 2 * found >= capacity:  # at most half full, so that probes stay short
-            capacity *= 4
-            slots = np.full(capacity, -1, np.int64)
-            for code in range(found):
-                at = np.int64(mix(uniques[code]) & np.uint64(capacity - 1))
-                while slots[at] >= 0:
-                    at = (at + 1) & (capacity - 1)
-                slots[at] = code
-        value = values[row]
-        at = np.int64(mix(value) & np.uint64(capacity - 1))
-        while slots[at] >= 0 and uniques[slots[at]] != value:
-            at = (at + 1) & (capacity - 1)
-        if slots[at] < 0:
-            slots[at] = found
-            uniques[found] = value
-            found += 1
-        codes[row] = slots[at]
+    capacity, found, row = 1024, 0, 0
+    while row < values.size:
+        # An array made within a loop over rows would be counted as one in every row: each table has a loop of its own.
+        slots = np.full(capacity, -1, np.int64)
+        for code in range(found):
+            at = np.int64(mix(uniques[code]) & np.uint64(capacity - 1))
+            while slots[at] >= 0:
+                at = (at + 1) & (capacity - 1)
+            slots[at] = code
+        while row < values.size and 2 * found < slots.size:  # at most half full, so that probes stay short
+            value = values[row]
+            at = np.int64(mix(value) & np.uint64(slots.size - 1))
+            while slots[at] >= 0 and uniques[slots[at]] != value:
+                at = (at + 1) & (slots.size - 1)
+            if slots[at] < 0:
+                slots[at] = found
+                uniques[found] = value
+                found += 1
+            codes[row] = slots[at]
+            row += 1
+        capacity *= 4
     return found
 
 
