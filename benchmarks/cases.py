@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,15 @@ def text_log(rows: int) -> pd.DataFrame:
     """The same rows with ids of text: a letter and eight digits."""
     log = random_log(rows)
     return log.assign(customer_id="C" + log["customer_id"].astype("str").str.zfill(8))
+
+
+def uuid_log(rows: int) -> pd.DataFrame:
+    """The same rows with UUIDs as text for ids: 36 letters without an order."""
+    log = random_log(rows)
+    codes, numbers = pd.factorize(log["customer_id"])
+    rng = np.random.default_rng(1)
+    ids = [str(UUID(bytes=rng.bytes(16), version=4)) for _ in range(numbers.size)]
+    return log.assign(customer_id=pd.array(ids, dtype="str").take(codes))
 
 
 def log_by_time(rows: int) -> pd.DataFrame:
@@ -211,6 +221,7 @@ CASES = [
         )
         for name, title, make in (
             ("text", "with ids of text", text_log),
+            ("uuid", "with UUIDs as text", uuid_log),
             ("by_time", "sorted by time", log_by_time),
             ("by_customer", "sorted by customer", log_by_customer),
         )
