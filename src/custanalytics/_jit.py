@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numba
@@ -76,11 +76,16 @@ def run(
     waiting = iter(range(len(bounds)))  # which of the threads takes a slice is left to chance
 
     def take(most: int) -> None:
-        for at in islice(waiting, most):
-            own = () if parts is None else (parts[at : at + 1],)
-            results[at] = loop(*bounds[at], *frozen, *own)
+        before, _here.busy = getattr(_here, "busy", False), True
+        try:
+            for at in islice(waiting, most):
+                own = () if parts is None else (parts[at : at + 1],)
+                results[at] = loop(*bounds[at], *frozen, *own)
+        finally:
+            _here.busy = before
 
-    helpers = min(num_threads(), len(bounds)) - 1
+    # Where a loop calls `run` itself, the threads have slices of that loop to do.
+    helpers = 0 if getattr(_here, "busy", False) else min(num_threads(), len(bounds)) - 1
     if helpers > 0 and not getattr(loop, "signatures", True):
         take(1)  # compiles in this thread alone
     pending = [_pool().submit(take, len(bounds)) for _ in range(helpers)]
@@ -132,7 +137,7 @@ class _State:
             self.threads, self.pool = n, None
 
 
-_state = _State()
+_state, _here = _State(), local()
 
 
 def _pool() -> ThreadPoolExecutor:

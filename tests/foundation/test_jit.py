@@ -47,6 +47,22 @@ def test_two_python_threads_at_once() -> None:
     assert all(np.array_equal(result, VALUES**2) for result, _ in results)
 
 
+def test_loops_may_run_loops_and_fail_on_any_thread() -> None:
+    def outer(start: int, stop: int, fails: bool, parts: np.ndarray) -> float:
+        parts[0, 0] = sum(_jit.run(square_loop, 1000, VALUES, out=(np.empty(1000),), size=100))
+        if fails and start >= 48:
+            raise ArithmeticError(start)
+        return float(start)
+
+    parts = np.empty((16, 1))
+    with _jit.threads(3):
+        assert _jit.run(outer, 64, False, parts=parts, size=4) == [4.0 * at for at in range(16)]
+        assert parts == pytest.approx(np.full((16, 1), (VALUES[:1000] ** 2).sum()))
+        with pytest.raises(ArithmeticError):
+            _jit.run(outer, 64, True, parts=parts, size=4)
+        assert squares(VALUES)[1] == pytest.approx((VALUES**2).sum())
+
+
 @pytest.mark.parametrize("n", [0, 1, _jit.SLICE, _jit.SLICE + 1])
 def test_slices_cover_all_rows_once(n: int) -> None:
     rows = [row for start, stop in _jit.slices(n) for row in range(start, stop)]
