@@ -66,6 +66,21 @@ def test_texts_are_numbered_in_their_order_and_written_again_or_not_at_all(
     assert [letters[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == unique[::-1]
 
 
+@pytest.mark.parametrize("letters", ["0f", "0123456789abcdef", "ab", "".join(map(chr, range(32, 127)))])
+@pytest.mark.parametrize("size", [1, 9, 16, 32])
+def test_texts_at_the_ends_of_the_alphabet_are_written_again(letters: str, size: int) -> None:
+    rng = np.random.default_rng(size)
+    texts = ["".join(row) for row in rng.choice(list(letters), (300, size))]
+    texts += [letter * size for letter in letters] + [letters[-1] * (size - 1) + letters[0]]
+    text = text_of(texts)
+    if text.alphabet is None:
+        assert len(letters) ** size > 2**128 / len(letters)  # a word ends with a letter
+        return
+    numbers = np.column_stack([text.numbers(word) for word in range(text.alphabet.n_words)])
+    edges, found = text.alphabet.texts(numbers)
+    assert [found[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == texts
+
+
 def test_ids_that_count_customers_are_numbered_without_gaps() -> None:
     text = text_of([f"C{number:06d}-EU" for number in range(2000)])
     assert text.alphabet is not None

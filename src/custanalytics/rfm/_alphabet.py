@@ -76,7 +76,8 @@ class Alphabet:
         """The texts that numbers of shape (n_rows, n_words) stand for, as edges and letters."""
         letters = np.empty((len(numbers), self.weights.size), np.uint8)
         sizes = np.empty(len(numbers), np.int64)
-        inputs = (numbers, self.words, self.weights, self.ends, self.symbols)
+        largest = self.rank.max(axis=1, initial=0).astype(np.int64)
+        inputs = (numbers, self.words, self.weights, largest, self.ends, self.symbols)
         _jit.run(write_letters, sizes.size, *inputs, out=(letters, sizes))
         edges = np.concatenate(([0], np.cumsum(sizes)))
         if (sizes == self.weights.size).all():

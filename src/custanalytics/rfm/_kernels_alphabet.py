@@ -42,10 +42,11 @@ def write_numbers(start, stop, first, last, edges, letters, rank, weights, numbe
 
 
 @kernel
-def write_letters(start, stop, numbers, words, weights, ends, symbols, letters, sizes):
+def write_letters(start, stop, numbers, words, weights, largest, ends, symbols, letters, sizes):
     """The bytes of the texts that numbers stand for, a column for each of the `words`, and how many they are.
 
-    A digit of 0 is the end where `ends` says that a text can end at its place, and else the first of the `symbols`.
+    A digit of 0 is the end where `ends` says that a text can end at its place, and else the first of the `symbols`;
+    the `largest` is the last of them.
     """
     shares = np.empty(weights.size)
     for place in range(weights.size):
@@ -58,7 +59,7 @@ def write_letters(start, stop, numbers, words, weights, ends, symbols, letters, 
                 word = words[place]
                 rest = numbers[row, word]
             # a product with the reciprocal is off by one at most, and much faster than a division
-            digit = np.int64(np.float64(rest) * shares[place])
+            digit = min(np.int64(np.float64(rest) * shares[place]), largest[place])
             left = np.int64(rest - np.uint64(digit) * weights[place])
             if np.uint64(digit) * weights[place] > rest:
                 digit -= 1
