@@ -261,9 +261,13 @@ class CustomerValues(FrameTransformer):
 
     def _value(self, count: np.ndarray, worth: Any) -> np.ndarray:
         """Discounted purchases times their worth: nothing is worth nothing, even where the other factor is infinite."""
-        nothing = (count == 0) | (worth == 0) | (self.margin == 0)
         with np.errstate(invalid="ignore"):
-            return np.where(nothing, 0.0, count * worth * float(self.margin))
+            value: np.ndarray = count * worth
+            value *= float(self.margin)
+        if np.isnan(value).any():
+            nothing = (count == 0) | (worth == 0) | (self.margin == 0)
+            value = np.where(nothing, 0.0, value)
+        return value
 
     def _models(self) -> tuple[Any, Any]:
         """The fitted models of purchases and of spend."""
