@@ -29,6 +29,7 @@ from custanalytics._params import (
 )
 from custanalytics.clv import _fit
 from custanalytics.clv._inference import Inference
+from custanalytics.clv._limits import Limits, told
 from custanalytics.clv._posterior_sampling import Posterior
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
@@ -52,6 +53,7 @@ class LikelihoodModel(Posterior, Inference):
     _unit_powers: ClassVar[Mapping[str, int]]  # parameter → power of that unit it carries
     _loglik_loop: ClassVar[Callable[..., None]]  # loop(start, stop, *columns, weight, theta, out)
     _second_derivatives: ClassVar[bool] = False  # whether that loop gives them where `out` has room
+    _limits: ClassVar[Limits] = ()  # what it means where parameters run to the boundary
     _checks: ClassVar[tuple[_engine_checks.Check, ...]] = ()  # what `_read` refuses, for tables in an engine
 
     _learned: ClassVar[tuple[str, ...]] = (
@@ -293,10 +295,13 @@ class LikelihoodModel(Posterior, Inference):
                 FitWarning,
             )
         elif self.undetermined_:
+            scaled = dict(zip(self._names, np.exp(np.minimum(optimum.logs, _fit.BOX)).tolist(), strict=False))
+            hidden = max(optimum.gain, _fit.ROUNDING * max(scaled.values()) * self.n_customers_**0.5)
             values = ", ".join(f"{name} = {self._estimates()[name]:.3g}" for name in self.undetermined_)
             warn(
-                f"{owner}: these data do not determine {', '.join(self.undetermined_)}: the likelihood is flat, or "
-                f"largest at the boundary ({values}). Predictions stand; standard_errors_ are infinite there. "
+                f"{owner}: these data do not determine {', '.join(self.undetermined_)}: the log-likelihood is flat, "
+                f"or largest at the boundary ({values}). {told(self._limits, scaled, self.undetermined_, hidden)}"
+                "Predictions stand; standard_errors_ are infinite there. "
                 "For finite estimates pass penalty=0.1, or fit to more customers.",
                 FitWarning,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from custanalytics.clv._contract import ContractModel
+from custanalytics.clv._limits import CHANGES, CHURN, Limits
 
 
 class BetaDiscreteWeibullModel(ContractModel):
@@ -94,3 +95,4 @@ class BetaDiscreteWeibullModel(ContractModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "c")
+    _limits: ClassVar[Limits] = (CHURN, CHANGES)

@@ -14,6 +14,7 @@ from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo, _kernels_beta_geo_purchases
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
 
 
 class BetaGeoModel(BetaDropoutModel):
@@ -123,6 +124,7 @@ class BetaGeoModel(BetaDropoutModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
+    _limits: ClassVar[Limits] = (PURCHASES, DROPOUT)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_beta_geo.log_likelihood_loop)

@@ -21,6 +21,7 @@ from custanalytics.clv._base import refuse
 from custanalytics.clv._counts import OWNER, check_counts
 from custanalytics.clv._discounting import FADED
 from custanalytics.clv._given_alive import GivenThere
+from custanalytics.clv._limits import DEATHS, OPPORTUNITIES, Limits
 from custanalytics.clv._purchases import CHECKS, PurchaseModel
 
 HINT = (
@@ -134,6 +135,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma", "delta")
+    _limits: ClassVar[Limits] = (OPPORTUNITIES, DEATHS)
     _unit_columns: ClassVar[tuple[str, ...]] = ()
     _unit_powers: ClassVar[Mapping[str, int]] = {}
     _checks: ClassVar[tuple[Check, ...]] = (*CHECKS, *WHOLE)

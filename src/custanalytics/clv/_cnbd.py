@@ -20,6 +20,7 @@ from custanalytics.clv._discounting import discounting
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._given_phases import GivenPhases
+from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
 from custanalytics.clv._modified_beta_geo import family_starts
 from custanalytics.clv._purchases import check_horizons
 from custanalytics.exceptions import FitWarning, MissingColumnError
@@ -33,6 +34,7 @@ class CNBDModel(BetaDropoutModel):
     """Purchases with Erlang-k times between them, and dropout after purchases."""
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
+    _limits: ClassVar[Limits] = (PURCHASES, DROPOUT)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _learned: ClassVar[tuple[str, ...]] = (*BetaDropoutModel._learned, "k_")

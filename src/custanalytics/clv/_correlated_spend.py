@@ -16,6 +16,7 @@ from custanalytics.clv import _fit, _kernels_correlated_spend
 from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._gamma_gamma import CHECKS, GammaGammaModel
 from custanalytics.clv._given_alive import Spend
+from custanalytics.clv._limits import AMOUNTS, CUSTOMERS_SPEND, Limits
 from custanalytics.clv._nbd import NBDModel
 from custanalytics.exceptions import InvalidDataError
 
@@ -168,6 +169,7 @@ class CorrelatedGammaGammaModel(GammaGammaModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("p", "q", "v", "c")
+    _limits: ClassVar[Limits] = (AMOUNTS, CUSTOMERS_SPEND)
     _signed: ClassVar[int] = 1
     _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, T, MONETARY_VALUE)
     _learned: ClassVar[tuple[str, ...]] = (*GammaGammaModel._learned, "rate_params_")

@@ -31,6 +31,7 @@ SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
 HALVINGS = 20  # of a step; a still shorter one that improves does so by rounding alone
 IDLE = 3  # steps in a row without any improvement after which rounding has the last word
 TINY = 1e-300
+ROUNDING = float(np.finfo(float).eps) * BOX  # of the logarithms of powers of 1, times the power
 
 
 def total(loop: Callable[..., None], sample: Sample, theta: np.ndarray, second: bool = False) -> np.ndarray:

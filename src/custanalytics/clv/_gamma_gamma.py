@@ -15,6 +15,7 @@ from custanalytics._params import check_params, warn
 from custanalytics.clv import _fit, _kernels_gamma_gamma, _spend_sums
 from custanalytics.clv._base import SUMMARY_HINT, WEIGHT_CHECK, LikelihoodModel, refuse, weight_column
 from custanalytics.clv._given_alive import Spend
+from custanalytics.clv._limits import AMOUNTS, CUSTOMERS_SPEND, Limits
 from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError
 
 Q_BELOW_ONE = "GammaGammaModel: q <= 1, so that the mean spend over all customers is infinite"
@@ -115,6 +116,7 @@ class GammaGammaModel(LikelihoodModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("p", "q", "v")
+    _limits: ClassVar[Limits] = (AMOUNTS, CUSTOMERS_SPEND)
     _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, MONETARY_VALUE)
     _unit_columns: ClassVar[tuple[str, ...]] = (MONETARY_VALUE,)
     _unit_powers: ClassVar[Mapping[str, int]] = {"v": 1}

@@ -10,6 +10,7 @@ import numpy as np
 from custanalytics.clv import _fit, _kernels_gamma_gompertz
 from custanalytics.clv._dropout_covariates import CovariateModel
 from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._limits import AGEING, PURCHASES, Limits
 
 
 class GammaGompertzNBDModel(CovariateModel):
@@ -116,6 +117,7 @@ class GammaGompertzNBDModel(CovariateModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "b", "s", "beta")
+    _limits: ClassVar[Limits] = (PURCHASES, AGEING)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "b": -1}
     _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
     _loglik_loop = staticmethod(_kernels_gamma_gompertz.log_likelihood_loop)
@@ -141,4 +143,5 @@ class GammaGompertzNBDModel(CovariateModel):
             (0.2, 4.0, 0.01, 1.0, 0.003),
             (1.0, 2.0, 1e-3, 0.1, 1e-8),
         )
-        return np.array([(r, r / (rate * faster), b, s, beta) for r, faster, b, s, beta in shapes])
+        late = ((1.0, 1.5, 100.0, 0.01, 1e4), (0.5, 1.2, 20.0, 1e-3, 100.0))  # nobody leaves before a certain age
+        return np.array([(r, r / (rate * faster), b, s, beta) for r, faster, b, s, beta in (*shapes, *late)])

@@ -13,6 +13,7 @@ from custanalytics.clv import _fit, _kernels_cnbd
 from custanalytics.clv._counts import chance_of_counts
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
 
 
 class ModifiedBetaGeoModel(BetaDropoutModel):
@@ -120,6 +121,7 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
+    _limits: ClassVar[Limits] = (PURCHASES, DROPOUT)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(partial(_kernels_cnbd.log_likelihood_loop, 1.0, 1.0))

@@ -12,6 +12,7 @@ from custanalytics.clv import _fit, _kernels_nbd
 from custanalytics.clv._counts import check_counts, event_share, negative_binomial
 from custanalytics.clv._covariates import RateCovariateModel
 from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._limits import PURCHASES, Limits
 
 
 class NBDModel(RateCovariateModel):
@@ -97,6 +98,7 @@ class NBDModel(RateCovariateModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha")
+    _limits: ClassVar[Limits] = (PURCHASES,)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_nbd.log_likelihood_loop)

@@ -10,6 +10,7 @@ import numpy as np
 from custanalytics.clv import _fit, _kernels_pareto_nbd
 from custanalytics.clv._dropout_covariates import CovariateModel
 from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._limits import LIFETIMES, PURCHASES, Limits
 
 
 class ParetoNBDModel(CovariateModel):
@@ -124,6 +125,7 @@ class ParetoNBDModel(CovariateModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("r", "alpha", "s", "beta")
+    _limits: ClassVar[Limits] = (PURCHASES, LIFETIMES)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "beta": 1}
     _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
     _loglik_loop = staticmethod(_kernels_pareto_nbd.log_likelihood_loop)

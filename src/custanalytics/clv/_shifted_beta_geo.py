@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from custanalytics.clv._contract import ContractModel
+from custanalytics.clv._limits import CHURN, Limits
 
 
 class ShiftedBetaGeoModel(ContractModel):
@@ -103,3 +104,4 @@ class ShiftedBetaGeoModel(ContractModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+    _limits: ClassVar[Limits] = (CHURN,)

@@ -11,6 +11,7 @@ from custanalytics import _jit
 from custanalytics.clv import _fit
 from custanalytics.clv._beta_geo import BetaGeoModel
 from custanalytics.clv._calendar import Pieces
+from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
 from custanalytics.clv._time_varying import TimeVaryingModel
 from custanalytics.clv._windows import Watched, Window
 
@@ -110,6 +111,7 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = BetaGeoModel._names
+    _limits: ClassVar[Limits] = (PURCHASES, DROPOUT)
     _unit_powers: ClassVar[Mapping[str, int]] = BetaGeoModel._unit_powers
     _static = BetaGeoModel
 

@@ -12,6 +12,7 @@ from custanalytics._params import InstanceOf, Rule
 from custanalytics.clv._calendar import Pieces
 from custanalytics.clv._covariates import DROPOUT
 from custanalytics.clv._kernels_varying import varying_loop
+from custanalytics.clv._limits import LIFETIMES, PURCHASES, Limits
 from custanalytics.clv._pareto_nbd import ParetoNBDModel
 from custanalytics.clv._time_varying import TimeVaryingModel
 from custanalytics.clv._windows import Watched, Window, mean_lifetime
@@ -120,6 +121,7 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ParetoNBDModel._names
+    _limits: ClassVar[Limits] = (PURCHASES, LIFETIMES)
     _unit_powers: ClassVar[Mapping[str, int]] = ParetoNBDModel._unit_powers
     _static = ParetoNBDModel
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
