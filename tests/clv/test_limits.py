@@ -133,3 +133,9 @@ def test_lifetimes_that_begin_late_are_found(x, recency, T, reached):
     with pytest.warns(FitWarning, match=r"nobody drops out before a certain age, log\(beta\) / b"):
         model = clv.GammaGompertzNBDModel().fit({"frequency": [x] * len(T), "recency": recency, "T": T})
     assert model.log_likelihood_ > reached - 1e-3
+
+
+def test_losses_that_begin_late_are_found():
+    with pytest.warns(FitWarning, match="nobody leaves before a certain number of renewals"):
+        model = clv.BetaDiscreteWeibullModel().fit({"recency": [14, 3, 0], "T": [15, 4, 0]})
+    assert model.log_likelihood_ > -5.7535

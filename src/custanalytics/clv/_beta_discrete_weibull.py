@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
+from custanalytics.clv import _fit
 from custanalytics.clv._contract import ContractModel
-from custanalytics.clv._limits import CHANGES, CHURN, Limits
+from custanalytics.clv._limits import CHANGES, LATE_CHURN, Limits
 
 
 class BetaDiscreteWeibullModel(ContractModel):
@@ -95,4 +98,8 @@ class BetaDiscreteWeibullModel(ContractModel):
     """
 
     _names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "c")
-    _limits: ClassVar[Limits] = (CHURN, CHANGES)
+    _limits: ClassVar[Limits] = (LATE_CHURN, CHANGES)
+
+    def _starts(self, sample: _fit.Sample) -> np.ndarray:
+        late = (0.3, 0.3, 4.0)  # nobody leaves before a certain number of renewals
+        return np.vstack([super()._starts(sample), late])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 LARGE, SMALL = 100.0, 1e-3  # what stands for infinity and for 0 where the data do not determine it
+STEEP = 5.0  # power of time from which on a hazard sets in at a certain age
 HIDDEN = 1e-6  # of the log-likelihood, which is worth a word
 
 
@@ -108,6 +109,14 @@ LOSSES = (
     "some customers leave at the first opportunity and the others never",
 )
 CHURN = of_chances(("alpha", "beta"), *LOSSES)
+LATE_CHURN = (
+    Limit(
+        ("beta", "c"),
+        lambda beta, c: beta > LARGE and c > STEEP,
+        "nobody leaves before a certain number of renewals, beta ** (1 / c) (beta and c grow)",
+    ),
+    *CHURN,
+)
 DEATHS = of_chances(("gamma", "delta"), *LOSSES)
 CHANGES = (
     Limit(("c",), lambda c: c < SMALL, "who stays at the first opportunity to leave stays for ever (c goes to 0)"),
