@@ -21,6 +21,7 @@ from custanalytics import _jit
 from custanalytics._columns import SUMMARY_COLUMNS
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm import Ledger, OrderPolicy, RFMSummary, _returns
+from custanalytics.rfm._contenders import contenders
 from custanalytics.rfm._kernels_pairing import SHORT, sort_index
 from custanalytics.rfm._ledger import exact_sum
 
@@ -653,3 +654,41 @@ def test_an_index_is_sorted_by_five_keys_and_else_stays(keys: np.ndarray) -> Non
     index = np.arange(n)
     sort_index(0, n, index, np.empty(n, np.int64), a, b, c, d, e)
     assert index.tolist() == sorted(range(n), key=lambda row: (*keys[row], row))
+
+
+# Most purchases have no part in it
+
+
+@pytest.mark.parametrize("columns", [(), ("orders",), ("products",), ("orders", "products", "quantities")])
+@pytest.mark.parametrize(
+    "policy", [{}, {"count_free": False}, {"min_kept_value": 6.0, "partial": False}, {"match": ("amount",)}]
+)
+def test_purchases_left_to_themselves_change_nothing(columns: tuple[str, ...], policy: dict[str, Any]) -> None:
+    rng = np.random.default_rng(7)
+    n = 6_000
+    ids, times = rng.integers(0, 900, n), rng.integers(0, 10**6, n)
+    sizes = rng.choice(np.r_[0.0, np.arange(1, 60) / 4, 10 + np.arange(4) * 9e-12, 2.0**20 * (1 - 2.0**-53)], n)
+    amounts = np.copysign(sizes, rng.choice([1.0, -1.0], n, p=[0.9, 0.1]))
+    details = {
+        "orders": rng.integers(0, 4_000, n),
+        "products": rng.integers(-1, 30, n),
+        "quantities": rng.integers(1, 4, n).astype(float),
+    }
+    given = [details[each] if each in columns else np.empty(0, kind) for each, kind in _KINDS.items()]
+    rules = OrderPolicy(**policy)
+    wanted = rules._wanted(*(each.size > 0 for each in given))
+    found = _returns.settle(ids, times, amounts, *given, policy=rules)
+    expected = _returns._settle_all(ids, times, amounts, given, wanted, rules)
+    for name in ("values", "fates", "partners", "left"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+    assert (np.signbit(found.values) == np.signbit(expected.values)).all()
+    assert contenders(ids, amounts, given[0], given[1], wanted, rules.count_free).mean() < 1.0
+
+
+_KINDS = {"orders": np.int64, "products": np.int64, "quantities": np.float64}
+
+
+def test_amounts_on_both_sides_of_a_key_are_still_the_same() -> None:
+    price = np.nextafter(2.0**20, 0)  # the last double before the upper half of the bits changes
+    assert fates_of(log_of((0, 2.0**20), (1, 3), (2, -price))) == ["returned", "kept", "paired return"]
+    assert fates_of(log_of((0, price), (1, 3), (2, -(2.0**20)))) == ["returned", "kept", "paired return"]

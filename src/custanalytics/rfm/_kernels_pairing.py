@@ -79,8 +79,8 @@ def is_exact(pairing):
 
 @kernel
 def claim(low, high, values, orders, by_order, claimed):
-    """Mark the returns that name an order with an earlier purchase; returns how many. `by_order` is sorted so."""
-    found = bought = 0
+    """Mark the returns that name an order with an earlier purchase. `by_order` is sorted so."""
+    bought = 0
     for at in range(low, high):
         row = by_order[at]
         if at == low or orders[row] != orders[by_order[at - 1]]:
@@ -89,8 +89,15 @@ def claim(low, high, values, orders, by_order, claimed):
             bought += 1
         elif bought > 0:
             claimed[row] = True
-            found += 1
-    return found
+
+
+@kernel
+def has_open_return(low, high, by_order, values, is_open, claimed):
+    """Whether a customer has a return that is open to pairings by order, or to the others."""
+    for row in range(low, high):
+        if math.copysign(1.0, values[row]) < 0 and is_open[row] and claimed[row] == by_order:
+            return True
+    return False
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 from custanalytics.rfm._kernels import period_of
-from custanalytics.rfm._kernels_pairing import OFF, ON, ORDER, PAIRINGS, claim, pair, sort_index
+from custanalytics.rfm._kernels_pairing import OFF, ON, ORDER, PAIRINGS, claim, has_open_return, pair, sort_index
 
 # Fates of rows. AFTER and LEFT_OUT have their say after the pairing.
 PURCHASE, RETURNED, FREE, TOO_LITTLE, PAIRED, PARTLY, UNMATCHED, LEFT_OUT, AFTER = range(9)
@@ -215,13 +215,12 @@ def settle_piece(
             if quantities.size > 0:
                 q[at] = math.fabs(quantities[row])
             by_order[at] = at
-        n_claimed = 0
         if orders.size > 0:
             sort_index(low, high, by_order, spare, o, zeros, none, zeros, none)
             if wanted[ORDER] > OFF:
-                n_claimed = claim(low, high, v, o, by_order, claimed)
+                claim(low, high, v, o, by_order, claimed)
         for pairing in range(PAIRINGS):
-            if wanted[pairing] == ON and (pairing > ORDER or n_claimed > 0):
+            if wanted[pairing] == ON and has_open_return(low, high, pairing <= ORDER, v, is_open, claimed):
                 pair(
                     low, high, pairing, latest, within, t, v, o, p, q, left, is_open, claimed,
                     mate, index, spare, a, b, d, none, zeros, chain,

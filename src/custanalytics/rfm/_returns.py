@@ -13,6 +13,7 @@ from custanalytics._columns import CUSTOMER_ID, ORDER_ID, PRODUCT_ID, QUANTITY
 from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm import _kernels_returns as k
+from custanalytics.rfm._contenders import contenders, has_others
 from custanalytics.rfm._order_policy import OrderPolicy
 from custanalytics.rfm._pieces import Rows
 from custanalytics.rfm._rows import numbered
@@ -28,7 +29,7 @@ FATES = (
     "return left out",
     "after cutoff",
 )
-ROWS_A_PIECE = 1 << 13
+ROWS_A_PIECE = 1 << 11
 ROWS_A_SLICE = 1 << 18
 FOREVER = int(np.iinfo(np.int64).max)
 
@@ -77,13 +78,41 @@ def settle(
         at = np.flatnonzero(before)
         some = [None if each is None or not each.size else each[at] for each in (orders, products, quantities)]
         settled = settle(ids[at], times[at], amounts[at], some[0], some[1], some[2], policy)
-        return _spread(settled, at, n)
+        return _spread(
+            settled, at, Settled(np.full(n, -0.0), np.full(n, k.AFTER, np.uint8), np.full(n, -1), np.zeros(n))
+        )
     given = [
         np.empty(0, kind) if each is None else np.ascontiguousarray(each, dtype=kind)
         for each, kind in ((orders, np.int64), (products, np.int64), (quantities, np.float64))
     ]
-    bounds, dealt = np.zeros(max(n // ROWS_A_PIECE, 1) + 1, np.int64), np.empty(n, np.int64)
     ids = np.ascontiguousarray(ids).view(np.int64)
+    times, amounts = np.ascontiguousarray(times), np.ascontiguousarray(amounts)
+    wanted = policy._wanted(*(each.size > 0 for each in given))
+    found = contenders(ids, amounts, given[0], given[1], wanted, bool(policy.count_free))
+    if found.all():
+        return _settle_all(ids, times, amounts, given, wanted, policy)
+    at = np.flatnonzero(found)
+    few = [each[at] if each.size else each for each in given]
+    settled = _settle_all(ids[at], times[at], amounts[at], few, wanted, policy)
+    left_out = np.flatnonzero(settled.fates == k.LEFT_OUT)
+    bought = left_out[has_others(ids, found, ids[at[left_out]])]  # every other row is a purchase
+    in_part = settled.left[bought] < np.abs(amounts[at[bought]])
+    settled.fates[bought] = np.where(in_part, k.PARTLY, k.UNMATCHED)
+    kept = Settled(amounts.copy(), np.full(n, k.PURCHASE, np.uint8), np.full(n, -1), np.abs(amounts))
+    return _spread(settled, at, kept)
+
+
+def _settle_all(
+    ids: np.ndarray,
+    times: np.ndarray,
+    amounts: np.ndarray,
+    given: list[np.ndarray],
+    wanted: np.ndarray,
+    policy: OrderPolicy,
+) -> Settled:
+    """What becomes of rows all of which go through the `wanted` pairings. `given` are orders, products, quantities."""
+    n = ids.size
+    bounds, dealt = np.zeros(max(n // ROWS_A_PIECE, 1) + 1, np.int64), np.empty(n, np.int64)
     _jit.call(k.deal, ids, out=(bounds, dealt))
     settled = Settled(np.empty(n), np.empty(n, np.uint8), np.empty(n, np.int64), np.empty(n))
     _jit.run(
@@ -91,15 +120,15 @@ def settle(
         bounds.size - 1,
         bounds,
         dealt,
-        policy._wanted(*(each.size > 0 for each in given)),
+        wanted,
         policy.choose == "latest",
         policy._limit(),
         float(policy.min_kept_value),
         bool(policy.count_free),
         policy.unmatched == "drop",
         ids,
-        np.ascontiguousarray(times),
-        np.ascontiguousarray(amounts),
+        times,
+        amounts,
         *given,
         out=(settled.values, settled.fates, settled.partners, settled.left),
         size=1,
@@ -205,9 +234,8 @@ def _named(names: nw.Series[Any], at: np.ndarray, orders: np.ndarray) -> dict[st
     return {str(text): code for text, code in zip(texts, codes.tolist(), strict=True) if text is not None}
 
 
-def _spread(settled: Settled, at: np.ndarray, n: int) -> Settled:
-    """What became of some rows, among all: the others come after the cutoff."""
-    whole = Settled(np.full(n, -0.0), np.full(n, k.AFTER, np.uint8), np.full(n, -1), np.zeros(n))
+def _spread(settled: Settled, at: np.ndarray, whole: Settled) -> Settled:
+    """Write what became of the rows `at` among that of all."""
     whole.values[at], whole.fates[at], whole.left[at] = settled.values, settled.fates, settled.left
     whole.partners[at] = np.where(settled.partners >= 0, at[settled.partners], -1)
     return whole
