@@ -165,7 +165,7 @@ def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarr
         return numbers, like(frame, column, uniques).cast(series.dtype)
     try:
         return _in_order(*distinct(series))
-    except TypeError as error:
+    except (TypeError, NotImplementedError) as error:
         raise InvalidDataError(f"The ids in {column!r} are no ids: {error}. Make them integers or text.") from error
 
 

@@ -692,3 +692,19 @@ def test_amounts_on_both_sides_of_a_key_are_still_the_same() -> None:
     price = np.nextafter(2.0**20, 0)  # the last double before the upper half of the bits changes
     assert fates_of(log_of((0, 2.0**20), (1, 3), (2, -price))) == ["returned", "kept", "paired return"]
     assert fates_of(log_of((0, price), (1, 3), (2, -(2.0**20)))) == ["returned", "kept", "paired return"]
+
+
+# What is refused in words
+
+
+@pytest.mark.parametrize("column", ["order_id", "product_id"])
+def test_lists_are_no_ids_of_orders_and_products(column: str) -> None:
+    log = log_of((0, 5.0), (1, -5.0)).assign(**{column: pd.Series([[1], [1]], dtype=object)})
+    with pytest.raises(InvalidDataError, match=f"The ids in '{column}' are no ids"):
+        RFMSummary().fit_transform(log)
+
+
+@pytest.mark.parametrize("policy", ["default", None])
+def test_amounts_whose_sum_no_double_holds_are_refused(policy: Any) -> None:
+    with pytest.raises(InvalidDataError, match=r"Amounts are too large to be added up: .*max_amount"):
+        RFMSummary(policy=policy).fit_transform(log_of((0, 1e308), (1, 1e308), (2, 1e308)))

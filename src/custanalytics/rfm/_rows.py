@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -75,8 +76,11 @@ def numbered(series: nw.Series[Any]) -> np.ndarray:
     """Codes in ascending order of value, missing as -1; values of several types go by type and text."""
     try:
         return _frames.codes(series.to_frame(), series.name)[0]
-    except InvalidDataError:
-        codes, uniques = _frames.distinct(series)
+    except InvalidDataError as refusal:
+        try:
+            codes, uniques = _frames.distinct(series)
+        except (TypeError, NotImplementedError):  # lists and the like
+            raise refusal from None
         texts = [f"{type(value).__name__} {value}" for value in uniques.to_list()]
         rank = np.full(len(texts) + 1, -1, np.int64)
         rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
@@ -110,3 +114,12 @@ def refuse_bad_rows(
         faults.append((~np.isfinite(values), f"have no finite {AMOUNT}"))
     found = [offenders(bad, range(bad.size), phrase, "rows") for bad, phrase in faults if bad.any()]
     raise InvalidDataError("; ".join(found) + BAD_ROWS_REMEDY)
+
+
+def refuse_endless_sums(largest: float, n: int) -> None:
+    """Raise an InvalidDataError where n amounts, the largest of this size, may add up to more than a double holds."""
+    if not math.isfinite(largest * (4.0 * n + 4.0)):
+        raise InvalidDataError(
+            f"Amounts are too large to be added up: up to {largest:g}, in {n:,} rows. "
+            "TransactionValidator(max_amount=1e15) sets such rows aside."
+        )

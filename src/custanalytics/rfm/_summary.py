@@ -23,7 +23,7 @@ from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
 from custanalytics.rfm._pieces import BadRowsError, summarise
 from custanalytics.rfm._returns import settle_log, sound
-from custanalytics.rfm._rows import log_rows, refuse_bad_rows, table_ids
+from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums, table_ids
 from custanalytics.rfm._updating import Updating
 
 
@@ -287,6 +287,8 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
             return self._summed(frame, hashed=False)
         except BadRowsError:
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
+        largest = outcome.largest if outcome is not None else np.abs(columns["total_value"]).max(initial=0.0)
+        refuse_endless_sums(float(largest), rows.ids.size)
         ledger = totals(rows, outcome, end, columns) if outcome is not None else None
         table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, names), **columns})
         return table, table_ids(frame, left_out, names), ledger

@@ -68,11 +68,21 @@ def is_text(series: nw.Series[Any]) -> bool:
 
 
 def takeable(frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
-    """The frame, with Arrow's views of text as text: PyArrow cannot take rows of views."""
+    """The frame, with Arrow's views of text as text, its runs as rows and its halves as floats: PyArrow can neither
+    take rows of the first two nor compare the last."""
     if not frame.implementation.is_pyarrow():
         return frame
-    views = [field.name for field in frame.to_native().schema if str(field.type) == "string_view"]
-    return frame.with_columns(nw.col(*views).cast(nw.String)) if views else frame
+    table = frame.to_native()
+    for at, field in enumerate(table.schema):
+        kind = str(field.type)
+        if kind == "string_view":
+            table = table.set_column(at, field.name, table.column(at).cast("string"))
+        elif kind.startswith("run_end_encoded"):
+            values = nw.new_series(field.name, table.column(at).to_pylist(), backend="pyarrow").to_native()
+            table = table.set_column(at, field.name, values.cast(field.type.value_type))
+        elif kind == "halffloat":
+            table = table.set_column(at, field.name, table.column(at).cast("float"))
+    return nw.from_native(table, eager_only=True)
 
 
 def is_int64(series: nw.Series[Any]) -> bool:
