@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue, ParetoNBDModel
+from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue, ModifiedBetaGeoModel, ParetoNBDModel
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 
@@ -124,3 +124,13 @@ def test_amounts_too_far_apart_for_double_precision_end_in_a_warning() -> None:
     with pytest.warns(FitWarning, match="GammaGammaModel stopped after"):
         model = GammaGammaModel().fit({"frequency": np.full(50, 3), "monetary_value": amounts})
     assert not model.converged_
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(BetaGeoModel, 1.000905389254971e-8), (ModifiedBetaGeoModel, 2.381741927116774e-10)]
+)
+def test_a_short_window_late_keeps_its_digits(kind: Any, expected: float) -> None:
+    # The expected value is the difference of two hypergeometric functions in 60 digits.
+    model = kind.from_params(r=26.951636061947262, alpha=1.0, a=0.06096995581313124, b=0.21055186168354018)
+    who = customer(0, 0, 0.21340505395870218)
+    assert model.predict_purchases(who, 1e-9, start=256.3922511009623)[0] == pytest.approx(expected, rel=1e-11)

@@ -113,17 +113,17 @@ def active_integral(s, u, a, c):
 
 
 @kernel
-def purchases_between(s, first, last, a, c):
-    """E[((1 + p first)^-s - (1 + p last)^-s) / p] for p ~ Beta(a, c): purchases in a window of time.
+def purchases_between(s, first, ahead, a, c):
+    """E[((1 + p first)^-s - (1 + p (first + ahead))^-s) / p] for p ~ Beta(a, c): purchases in a window of time.
 
     Where the window holds but a small part of the purchases up to its end, their rate is integrated over it.
     """
-    before, until = purchases_if_alive(s, first, a, c), purchases_if_alive(s, last, a, c)
+    before, until = purchases_if_alive(s, first, a, c), purchases_if_alive(s, first + ahead, a, c)
     if isinf(until):
         return 0.0 if isinf(before) else inf
     if until - before > WIDE * until:
         return until - before
-    span, at, total = log1p((last - first) / (1.0 + first)), 0.0, 0.0
+    span, at, total = log1p(ahead / (1.0 + first)), 0.0, 0.0
     height = still_active(s + 1.0, first, a, c)
     while at < span:
         panel = min(span - at, 1.0)
@@ -161,8 +161,7 @@ def window_loop(start, stop, given, first, horizon, out):
     for i in range(start, stop):
         shape, scale, s, b, beta = given[i, SHAPE], given[i, SCALE], given[i, S], given[i, B], given[i, BETA]
         if given[i, A] > 0.0:
-            near = first / scale
-            out[i] = purchases_between(shape, near, near + horizon / scale, given[i, A], given[i, C])
+            out[i] = purchases_between(shape, first / scale, horizon / scale, given[i, A], given[i, C])
         else:
             lived = horizon
             if s > 0.0 and b == 0.0:
