@@ -54,6 +54,28 @@ def test_likelihood_gradient_and_alive():
                 assert model_of(theta).predict_alive(one(x, t_x, T))[0] == pytest.approx(alive, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("theta", "who", "horizon", "rate"),
+    [
+        (
+            (643.191956273014, 0.29587576713720115, 0.08207880915039366, 1.0, 613.512976949764),
+            (2330, 0.003),
+            116.8,
+            0.002,
+        ),
+        ((137.34250512007966, 1000.0, 0.0009974704804808791, 1.0, 768.6549589724021), (8, 0.0146), 1e4, 8.4e-06),
+    ],
+)
+def test_discounting_follows_those_who_leave_all_at_once_late(theta, who, horizon, rate):
+    x, T = who
+    found = model_of(theta).predict_discounted_purchases(one(x, T, T), horizon, rate)[0]
+    with mp.workdps(25):
+        exact = float(reference.purchases_if_alive(x, T, horizon, *theta, rate=rate))
+    assert found == pytest.approx(exact, rel=1e-11)
+    alone = LifetimeValue(purchases=model_of(theta), spend=1.0, horizon=horizon, discount_rate=0.1, time_unit="W")
+    assert alone.score_one(x, T, T).lifetime_value == pytest.approx(alone.predict(one(x, T, T))[0], rel=1e-13)
+
+
 def test_conditional_expectation():
     rng = np.random.default_rng(1)
     with mp.workdps(25):

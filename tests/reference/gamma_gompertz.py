@@ -50,12 +50,12 @@ def gradient(x, t_x, T, *theta):
     return result
 
 
-def purchases_if_alive(x, T, horizon, r, alpha, b, s, beta):
-    """Adler (2022): the purchase rate times the expected time alive in (T, T + horizon], given alive at T."""
+def purchases_if_alive(x, T, horizon, r, alpha, b, s, beta, rate=0.0):
+    """Adler (2022): the purchase rate times the time alive expected in (T, T + horizon], discounted, given alive."""
     x, T, horizon, r, alpha, b, s, beta = _exact(x, T, horizon, r, alpha, b, s, beta)
 
     def left(v):
-        return ((beta + mp.expm1(b * T)) / (beta + mp.expm1(b * (T + v)))) ** s
+        return ((beta + mp.expm1(b * T)) / (beta + mp.expm1(b * (T + v)))) ** s * mp.exp(-rate * v)
 
     return (r + x) / (alpha + T) * mp.quad(left, _cuts(mp.mpf(0), horizon, 1 / b, (beta + mp.expm1(b * T)) / b))
 

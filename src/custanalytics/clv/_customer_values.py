@@ -282,13 +282,13 @@ class CustomerValues(FrameTransformer):
 
 
 @lru_cache(maxsize=64)
-def _nodes(horizon: float, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:
-    return discounting(horizon, rate, memory)
+def _nodes(horizon: float, rate: float, memory: float, bends: float) -> tuple[np.ndarray, np.ndarray]:
+    return discounting(horizon, rate, memory, bends)
 
 
 def _discounted_alone(purchases: PurchaseModel, frequency: float, age: float, horizon: float, rate: float) -> float:
     """Discounted purchases of a customer who is alive, by the loop that `predict` runs."""
-    times, weights = _nodes(horizon, rate, purchases._memory())
+    times, weights = _nodes(horizon, rate, purchases._memory(), purchases._bends(horizon))
     columns = tuple(np.array([[frequency], [0.0], [age]], np.float64))
     return float(purchases._if_alive(columns, purchases._theta(), times, weights)[0])
 

@@ -248,9 +248,13 @@ class PurchaseModel(Futures):
         """The shortest time, in `time_unit`, on which expected purchases bend: how finely discounting must look."""
         return min(value for name, value in self.params_.items() if self._unit_powers.get(name) == 1)
 
+    def _bends(self, horizon: float) -> float:
+        """How sharply they bend again within the horizon: that time over the time it takes; 0 where they do not."""
+        return 0.0
+
     def _discounted(self, table: Any, horizon: float, rate: float) -> np.ndarray:
         """Discounted purchases, by default from the expectations at several horizons."""
-        return self._weighted_purchases(table, *discounting(horizon, rate, self._memory()))
+        return self._weighted_purchases(table, *discounting(horizon, rate, self._memory(), self._bends(horizon)))
 
     def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
         theta = self._theta()
