@@ -42,6 +42,16 @@ def bg_alive(x, t_x, T, r, alpha, a, b):
     return 1 / (1 + a / (b + x - 1) * ((alpha + T) / (alpha + t_x)) ** (r + x))
 
 
+def positive_hyp2f1(a, b, c, z):
+    """The hypergeometric function for positive arguments, term by term: mpmath's own loses its way at large ones."""
+    total, term, n = mp.mpf(0), mp.mpf(1), 0
+    while z * max((a + n) / (n + 1), 1) * max((b + n) / (c + n), 1) >= 1 or term > total * mp.eps:
+        total += term
+        term *= z * (a + n) / (n + 1) * (b + n) / (c + n)
+        n += 1
+    return total
+
+
 def bg_purchases_if_alive(s, u, a, c):
     """Equation 10 without its denominator, s = r + x, u = t / (alpha + T), c = b + x, by the hypergeometric function.
 
@@ -53,8 +63,11 @@ def bg_purchases_if_alive(s, u, a, c):
         return (bg_purchases_if_alive(s, u, a - apart, c) + bg_purchases_if_alive(s, u, a + apart, c)) / 2
     if u == 0:
         return mp.mpf(0)
-    power = (1 + u) ** (-s)
-    return (a + c - 1) / (a - 1) * (1 - power * mp.hyp2f1(s, c, a + c - 1, u / (1 + u)))
+    if u < 1 and a + c > 1:
+        missed = (1 + u) ** (-s) * positive_hyp2f1(s, c, a + c - 1, u / (1 + u))
+    else:  # Euler's transformation: the parameters are no larger than a and b
+        missed = (1 + u) ** (1 - a) * mp.hyp2f1(a - 1, a + c - 1 - s, a + c - 1, u / (1 + u))
+    return (a + c - 1) / (a - 1) * (1 - missed)
 
 
 def bg_purchases(x, t_x, T, horizon, r, alpha, a, b):

