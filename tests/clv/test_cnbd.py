@@ -13,6 +13,7 @@ from scipy.interpolate import CubicSpline
 from sklearn.base import clone
 from tests.reference import clv as bg_reference
 from tests.reference import clv_families as reference
+from tests.reference import phases as phases_reference
 from tests.reference.differences import hessian_by_logs, symmetric
 
 from custanalytics import _jit
@@ -27,6 +28,8 @@ from custanalytics.clv import (
 from custanalytics.clv import _kernels_beta_geo_purchases as bg_kernels
 from custanalytics.clv import _kernels_cnbd as kernels
 from custanalytics.clv import _kernels_cnbd_purchases as ahead
+from custanalytics.clv import _kernels_futures as futures_kernels
+from custanalytics.clv import _kernels_phases as phases
 from custanalytics.exceptions import FitWarning, InvalidDataError, MissingColumnError
 
 TRUTH = {"r": 0.9, "alpha": 1.5, "a": 0.8, "b": 2.4}
@@ -134,26 +137,85 @@ def test_the_integral_is_what_it_is_said_to_be(case, expected):
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
-def test_at_k_1_the_expectation_is_that_of_the_bg_nbd_everywhere():
-    rng = np.random.default_rng(3)
-    for _ in range(200):
+def test_at_k_1_what_lies_ahead_is_that_of_the_bg_nbd_everywhere():
+    rng, room = np.random.default_rng(3), ahead.room(1.0)
+    for _ in range(150):
         s, c = 10 ** rng.uniform(-3, 4, 2)
-        u, a = 10 ** rng.uniform(-6, 6), float(rng.choice([0.001, 0.5, 1.0, 1.0 + 1e-12, 3.0, 1000.0]))
-        found = ahead.expected_purchases(1.0, s, u, 0.3, a, c)
-        assert found == pytest.approx(bg_kernels.purchases_if_alive(s, u, a, c), rel=1e-10), (s, u, a, c)
+        u, a = 10 ** rng.uniform(-6, 13), float(rng.choice([0.001, 0.5, 1.0, 1.0 + 1e-12, 3.0, 1000.0]))
+        exact = (
+            futures_kernels.still_active(s, u, a, c),
+            bg_kernels.purchases_if_alive(s, u, a, c),
+            s * futures_kernels.still_active(s + 1.0, u, a, c),
+        )
+        for what, expected in enumerate(exact):
+            found = ahead.ahead(what, s, u, 0.3, a, c, *room), ahead.integral(what, s, u, a, c, np.ones(1), room[1])
+            assert found == pytest.approx((expected, expected), rel=1e-10, abs=1e-290), (what, s, u, a, c)
 
 
-def test_both_ways_to_expect_agree():
+def random_ahead(rng, ks, highest_u):
+    k, share = int(rng.choice(ks)), float(rng.choice([0.0, rng.uniform(), 1.0]))
+    s, c, u = 10 ** rng.uniform(-3, 3), 10 ** rng.uniform(-1, 3), 10 ** rng.uniform(-2, highest_u)
+    return k, s, u, share, float(rng.choice([10 ** rng.uniform(-1, 2), 1.0, 1.0 + 1e-12])), c
+
+
+def agrees(case, exact):
+    k, s, u, share, a, c = case
+    room = ahead.room(float(k))
+    ways = [[ahead.ahead(what, s, u, share, a, c, *room) for what in range(3)]]
+    if s * u > 50:  # the integral must hold wherever it could be asked for
+        phases.phase_chances(s, share, room[0])
+        ways.append([ahead.integral(what, s, u, a, c, *room) for what in range(3)])
+    for found in ways:
+        assert found == pytest.approx([float(value) for value in exact], rel=1e-11, abs=1e-290), case
+
+
+def check_counting(n):
     rng = np.random.default_rng(4)
-    for _ in range(15):
-        k, s, u = float(rng.choice([2, 3, 12])), 10 ** rng.uniform(-2, 3), 10 ** rng.uniform(1, 2.5)
-        (a, c), j = 10 ** rng.uniform(-2, 2, 2), float(rng.integers(k))
-        summed = ahead.summed(s * u / (1 + u), u / (1 + u), k, j, a, c)
-        assert ahead.over_rates(s, u, k, j, a, c) == pytest.approx(summed, rel=1e-10), (k, s, u, a, c, j)
-        mean = 10 ** rng.uniform(5, 5.5)
-        assert ahead.smooth(mean, k, j, a, c) == pytest.approx(ahead.summed(mean, 0.0, k, j, a, c), rel=1e-9)
-    for a in (1.0 - 1e-12, 1.0, 1.0 + 1e-12):
-        assert ahead.smooth(2e5, 3.0, 1.0, a, 2.0) == pytest.approx(ahead.smooth(2e5, 3.0, 1.0, 1.0, 2.0), rel=1e-10)
+    with mp.workdps(30):
+        while n:
+            case = random_ahead(rng, [2, 3, 12], 2)
+            if case[1] * case[2] < 500:
+                agrees(case, phases_reference.by_counting(*case))
+                n -= 1
+
+
+def check_matrices(n):
+    rng = np.random.default_rng(5)
+    with mp.workdps(30):
+        for _ in range(n):
+            case = random_ahead(rng, [2, 3], 13)
+            width = min(0.2, 0.3 / np.sqrt(min(case[4], case[5] + case[1])))
+            agrees(case, phases_reference.by_matrices(*case, width=width))
+
+
+def test_what_lies_ahead_event_by_event():
+    check_counting(6)
+
+
+def test_what_lies_ahead_by_the_matrix_of_the_phases():
+    check_matrices(3)
+
+
+@pytest.mark.thorough
+def test_what_lies_ahead_in_100_cases():
+    check_counting(100)
+    check_matrices(50)
+
+
+@pytest.mark.parametrize(("kind", "chances"), FAMILIES)
+def test_as_many_purchases_ahead_as_doubles_hold(kind, chances):
+    model = kind.from_params(k=12, r=0.039, alpha=0.00118, a=226.8, b=547.6)
+    often = one(10_000, 0.074, 0.074)
+    assert model.predict_alive(often, ahead=1e-4)[0] > model.predict_alive(often, ahead=0.02)[0] > 0.0
+    assert 0.0 <= model.predict_alive(often, ahead=1e12)[0] <= model.predict_alive(often, ahead=455.8)[0] < 1e-200
+    rate = kind.from_params(k=2, r=0.0371, alpha=0.0618, a=0.0371, b=1000.0)
+    found = rate.predict_purchases(one(176, 639.0, 639.0), 0.001, start=1892.6)
+    wider = rate.predict_purchases(one(176, 639.0, 639.0), 1.0, start=1892.1)
+    assert found[0] == pytest.approx(wider[0] / 1000, rel=1e-4)
+    # for 1e21 purchases to come almost nobody drops out: the discounted ones are the rate times the time
+    endless = kind.from_params(k=2, r=1.0, alpha=1e-20, a=1e-10, b=93.0)
+    discounted = endless.predict_discounted_purchases(one(0, 0.0, 0.0), 10.0, 0.01)
+    assert discounted[0] == pytest.approx(1e20 / 2 * -np.expm1(-0.1) / 0.01, rel=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "chances"), FAMILIES)

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from tests.reference import clv as bg_reference
 from tests.reference import clv_families as families
-from tests.reference import contract, futures
+from tests.reference import contract, futures, phases
 from tests.reference import pareto_nbd as pareto_reference
 
 from custanalytics.clv import (
     BetaDiscreteWeibullModel,
     BetaGeoBetaBinomModel,
+    BetaGeoCNBDModel,
     BetaGeoModel,
     GammaGammaModel,
+    ModifiedBetaGeoCNBDModel,
     ModifiedBetaGeoModel,
     NBDModel,
     ParetoNBDModel,
@@ -24,6 +26,8 @@ from custanalytics.clv import (
 NAMES = {
     BetaGeoModel: "r alpha a b",
     ModifiedBetaGeoModel: "r alpha a b",
+    BetaGeoCNBDModel: "r alpha a b",
+    ModifiedBetaGeoCNBDModel: "r alpha a b",
     ParetoNBDModel: "r alpha s beta",
     NBDModel: "r alpha",
     BetaGeoBetaBinomModel: "alpha beta gamma delta",
@@ -97,6 +101,30 @@ def check_beta_geo(rng, kind):
     close(model.predict_count_probabilities(table, [n], horizon)[0, 0], chance, case, n, horizon)
 
 
+def check_phases(rng, kind):
+    values, who, tosses = parameters(rng, kind), customer(rng), int(kind is ModifiedBetaGeoCNBDModel)
+    k, horizon, n = int(rng.choice([1, 2, 3, 12])), float(10 ** rng.uniform(-9, 4)), int(rng.choice([0, 1, 2, 7]))
+    model, table, case = kind.from_params(k=k, **values), table_of(*who), (kind, k, values, who, horizon)
+    x, t_x, T = who
+    r, alpha, a, b = (mp.mpf(value) for value in values.values())
+    likelihood = families.log_likelihood(k, tosses, *who, *values.values()) - x * mp.loggamma(k)
+    close(model.score(table), likelihood, case)
+    alive = families.alive(k, tosses, *who, *values.values())
+    close(model.predict_alive(table)[0], alive, case)
+    s, scale, c = r + k * x, alpha + mp.mpf(T), b + (x + tosses)
+    share = (mp.mpf(T) - mp.mpf(t_x)) / scale
+    chance = alive * futures.phased_counts(n, k, s, share, scale, a, c, horizon) + (1 - alive if n == 0 else 0)
+    close(model.predict_count_probabilities(table, [n], horizon)[0, 0], chance, case, n)
+    if s * horizon / scale * (1 + horizon / scale) * k < 5000:  # so few events that all can be counted
+        stays, purchases, rate = phases.by_counting(k, s, horizon / scale, share, a, c)
+        close(model.predict_alive(table, ahead=horizon)[0], alive * stays, case)
+        close(model.predict_purchases(table, horizon)[0], alive * purchases, case)
+        tiny = horizon * 1e-8
+        if rate / scale * tiny > 1e-290 and (horizon / scale) * s < 100:
+            middle = phases.by_counting(k, s, horizon * (1 + mp.mpf("5e-9")) / scale, share, a, c)[2]
+            close(model.predict_purchases(table, tiny, start=horizon)[0], alive * middle / scale * tiny, case)
+
+
 def check_pareto(rng, kind):
     values, who = parameters(rng, kind), customer(rng)
     model, table, case = kind.from_params(**values), table_of(*who), (kind, values, who)
@@ -158,6 +186,8 @@ def check_spend(rng, kind):
 CHECKS = {
     BetaGeoModel: check_beta_geo,
     ModifiedBetaGeoModel: check_beta_geo,
+    BetaGeoCNBDModel: check_phases,
+    ModifiedBetaGeoCNBDModel: check_phases,
     ParetoNBDModel: check_pareto,
     NBDModel: check_nbd,
     BetaGeoBetaBinomModel: check_opportunities,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import mpmath as mp
 import numpy as np
 from tests.reference.clv import positive_hyp2f1
+from tests.reference.phases import phases
 
 
 def exact(*values):
@@ -156,35 +157,16 @@ def lifetime_counts(n, s, scale, survivor, density, t):
     return alive + dies_after(n, s, scale, survivor, density, t)
 
 
-def phased_counts(n, k, s, share, scale, a, c, t, terms=4000):
-    """P(n purchases by t) where every k-th event is one: by the events, one by one."""
-    weights = [mp.rf(mp.mpf(float(s)), j) / mp.factorial(j) * mp.mpf(float(share)) ** j for j in range(k)]
+def phased_counts(n, k, s, share, scale, a, c, t):
+    """P(n purchases by t) where every k-th event is one."""
     total = mp.mpf(0)
-    for j, weight in enumerate(weights):
-        for events in range(max(n * k - j, 0), terms):
-            made = (events + j) // k
-            chance = negative_binomial(events, s + j, scale, t)
-            if chance < 1e-40 and events > 50:
-                break
-            if n == 0:  # the purchases made are those of somebody who never drops out
-                stops = mp.mpf(made == 0)
-            else:
-                stops = left(n - 1, a, c) if made == n else left(n - 1, a, c) - left(n, a, c)
-            total += weight * chance * stops
-    return total / sum(weights)
-
-
-def phased_still_active(k, s, share, scale, a, c, t, terms=4000):
-    """P(alive at t): not dropped out after any of the purchases made until then."""
-    weights = [mp.rf(mp.mpf(float(s)), j) / mp.factorial(j) * mp.mpf(float(share)) ** j for j in range(k)]
-    total = mp.mpf(0)
-    for j, weight in enumerate(weights):
-        for events in range(terms):
-            chance = negative_binomial(events, s + j, scale, t)
-            if chance < 1e-40 and events > 50:
-                break
-            total += weight * chance * left((events + j) // k, a, c)
-    return total / sum(weights)
+    for j, weight in enumerate(phases(k, s, share)):
+        least = n * k - j
+        chance = left(n, a, c) * sum(negative_binomial(least + i, s + j, scale, t) for i in range(k) if least + i >= 0)
+        if n > 0:
+            chance += (left(n - 1, a, c) - left(n, a, c)) * events_at_least(least, s + j, scale, t)
+        total += weight * chance
+    return total
 
 
 def opportunities(buys, misses, leaves, stays, horizon):

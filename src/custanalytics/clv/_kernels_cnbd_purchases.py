@@ -1,143 +1,184 @@
-"""Purchases to be expected where every k-th event of a Poisson process is one: the exact conditional expectation.
+"""What lies ahead where every k-th event of a Poisson process is a purchase: the exact conditional expectations.
 
-Of the k events that make the next purchase, j may have happened already. Given j, the events ahead of a customer who
-is alive are negative binomial, and the dropout probability is beta distributed: the expectation is a mixture over j.
+The dropout probability is Beta(a, c) distributed. Where few events are to be expected a series over them is summed;
+where there are many, what `_kernels_phases` has for a known probability is integrated over it.
 """
 
 # mypy: allow-untyped-defs
 
 from __future__ import annotations
 
-from math import exp, expm1, floor, inf, isinf, lgamma, log, sqrt
+from math import exp, expm1, inf, isinf, log, log1p, sqrt
+
+import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics._special import digamma_rising
-from custanalytics.clv._kernels_lifetimes import log_cross_ratio, log_left, periods_ahead
+from custanalytics.clv._kernels_beta_geo_purchases import DEEPEST, log_logistic
+from custanalytics.clv._kernels_futures import SCALE, SHAPE, SHARE, A, C
+from custanalytics.clv._kernels_phases import (
+    FEW_STAY,
+    MOST_POWERS,
+    PURCHASES,
+    RATE,
+    STAY,
+    fill_powers,
+    given_dropout,
+    phase_chances,
+)
 
-WIDEST = 2e4  # standard deviation of the number of events up to which it is summed over
-SMOOTH = 1e5  # mean number of Poisson events from which on the purchases are a smooth function of it
-_HUGE = 1e200
+LONGEST = 5000.0  # terms; beyond, the integral is cheaper
+NARROW = 1e-3  # share of the whole from which on a window is a difference
+_NOTHING = 1e-17
+# A Gauss-Legendre rule on [0, 1]
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
 
 
 @kernel
-def purchases_by_count(n, a, c):
-    """Purchases of a customer whom n purchases would reach: the sum of E[(1 - p)^i] over i < n, p ~ Beta(a, c)."""
-    return 0.0 if n < 1.0 else 1.0 + periods_ahead(0.0, n - 1.0, 0.0, a, c, 1.0)
+def ahead(what, s, u, share, a, c, chances, coefficients):
+    """What lies ahead of a customer who is alive: s = r + k x, u = time / (alpha + T), c = b + tosses.
 
-
-@kernel
-def summed(level, slope, k, j, a, c):
-    """E[purchases by floor((K + j) / k)] where P(K + 1) / P(K) = (level + slope K) / (K + 1).
-
-    That is K negative binomial, or Poisson for a slope of 0. The sum begins where P is negligible.
+    `share` is the part of alpha + T since the last purchase; `chances` and `coefficients` are room to work in.
     """
-    mean = level / (1.0 - slope)
-    deviation = sqrt(mean / (1.0 - slope))
-    i = max(0.0, floor(mean - 12.0 * deviation - 60.0)) if mean > 500.0 else 0.0
-    n = floor((i + j) / k)
-    purchases = purchases_by_count(n, a, c)
-    active = exp(log_left(0.0, n, a, c, 1.0)) if n > 0.0 else 1.0
-    left = (n + 1.0) * k - j - i  # events until the next purchase
-    chance, mass, total = 1.0, 0.0, 0.0
-    while True:
-        mass += chance
-        total += chance * purchases
-        ratio = (level + slope * i) / (i + 1.0)
-        if ratio < 1.0 and chance * (1.0 + purchases) <= 1e-17 * (1.0 - ratio) ** 2 * min(total, mass):
-            return total / mass
-        chance *= ratio
-        i += 1.0
-        left -= 1.0
-        if left == 0.0:
-            purchases += active
-            active *= (c + n) / (a + c + n)
-            n += 1.0
-            left = k
-        if chance > _HUGE:
-            chance, mass, total = chance / _HUGE, mass / _HUGE, total / _HUGE
+    if u <= 0.0 and what != RATE:
+        return 1.0 if what == STAY else 0.0
+    if isinf(u):
+        if what != PURCHASES:
+            return 0.0
+        return (a + c - 1.0) / (a - 1.0) if a > 1.0 else inf
+    phase_chances(s, share, chances)
+    mean = s * u
+    terms = mean + 8.0 * sqrt(mean * (1.0 + u)) + 40.0 * (1.0 + u)
+    if terms < LONGEST and s * log1p(u) < DEEPEST:
+        return series(what, s, u, a, c, chances)
+    return integral(what, s, u, a, c, chances, coefficients)
 
 
 @kernel
-def smooth(mean, k, j, a, c):
-    """The same for a large Poisson mean: each remainder of the division is as likely, and purchases are smooth.
+def series(what, s, u, a, c, chances):
+    """The sum over the number of events, all of whose terms are positive."""
+    k, z, total = chances.size, u / (1.0 + u), 0.0
+    for j in range(k - 1, -1, -1):
+        shape = s + j
+        chance = chances[j] * exp(-shape * log1p(u))
+        purchases, active, n, i = 0.0, 1.0, 0.0, 0.0
+        left = k - j  # events until the next purchase
+        while True:
+            if what == STAY:
+                total += chance * active
+                bound = chance * active
+            elif what == PURCHASES:
+                total += chance * purchases
+                bound = chance * (1.0 + purchases)
+            else:
+                bound = chance * active * (shape + i) / (1.0 + u)
+                total += bound if left == 1 else 0.0
+            most = z * max((shape + i) / (i + 1.0), 1.0)  # of this ratio of terms and later ones
+            if most < 1.0 and bound <= _NOTHING * (1.0 - most) ** 2 * total:
+                break
+            chance *= z * (shape + i) / (i + 1.0)
+            i += 1.0
+            left -= 1
+            if left == 0:
+                purchases += active
+                active *= (c + n) / (a + c + n)
+                n += 1.0
+                left = k
+    return total
 
-    Two terms of the expansion of a Poisson expectation about its mean: the error is of the order of mean^-2.
+
+@kernel
+def integral(what, s, u, a, c, chances, coefficients):
+    """By the trapezoidal rule in y = logit(p), over which the integrand is analytic in a strip around the real line.
+
+    Far out on either side it is exponential, exactly to rounding, and the rest of the sum a geometric series.
     """
-    whole = floor(mean / k) - 1.0
-    base, at = purchases_by_count(whole, a, c), exp(log_left(0.0, whole, a, c, 1.0))
-    far = c + whole
-    total = 0.0
-    i = 0.0
-    while i < k:
-        f = (mean + j - i) / k - whole  # purchases beyond the whole ones, in part
-        if a > 1.0:
-            part = -expm1(-log_cross_ratio(far, a - 1.0, f)) / (a - 1.0)
-        elif a < 1.0:
-            part = -expm1(log_cross_ratio(far + a - 1.0, 1.0 - a, f)) / (a - 1.0)
-        else:
-            part = digamma_rising(far, f)
-        bend = -exp(-log_cross_ratio(far, a, f)) * digamma_rising(far + f, a)
-        total += base + at * ((a + far - 1.0) * part + 0.5 * mean / (k * k) * bend)
-        i += 1.0
-    return total / k
-
-
-@kernel
-def over_rates(s, u, k, j, a, c):
-    """The same for negative binomial K of great spread: by the trapezoidal rule in the logarithm of the rate."""
-    width = min(0.05, 0.25 / sqrt(s))
-    middle = log(s) if s > 1.0 else 0.0
-    log_scale = s * middle - exp(middle)
+    most, bend = 0, s
+    width = min(0.25, 0.5 / sqrt(min(a, c + s) + 1.0))
+    high = log(a / c)
+    low = min(log(a / (c + s * u)), high)
+    top = a * log_logistic(high) + c * log_logistic(-high)
     mass, total = 0.0, 0.0
     for side in range(2):
-        y = middle if side == 0 else middle - width
+        y = low if side == 0 else low - width
         while True:
-            weight = exp(s * y - exp(y) - log_scale)
-            mean = u * exp(y)
-            value = weight * (smooth(mean, k, j, a, c) if mean > SMOOTH else summed(mean, 0.0, k, j, a, c))
+            log_stay = log_logistic(-y)
+            if log_stay < FEW_STAY and most == 0 and chances.size > 1:
+                most = fill_powers(what, s, u, chances, coefficients)
+                bend = coefficients[1] / coefficients[0] if coefficients[0] > 0.0 else 0.0
+            weight = exp(a * log_logistic(y) + c * log_stay - top)
+            value = weight * given_dropout(what, s, u, chances, coefficients, most, log_stay)
             mass += weight
             total += value
-            if value <= 1e-17 * total and (weight <= 1e-17 * mass or mean < 1e-3):
+            if side == 0:
+                done = y > high and weight <= 1e-18 * mass and value <= 1e-18 * total
+                straight, fall = exp(log_stay) * (a + 1.0 + bend) < _NOTHING, c
+            else:
+                done = weight <= 1e-18 * mass and value <= 1e-18 * total
+                straight, fall = exp(y) * (c + (s + chances.size) * (1.0 + u)) < _NOTHING, a
+            if straight and not done:
+                rest = exp(-fall * width) / -expm1(-fall * width)
+                mass += weight * rest
+                total += value * rest
+            if straight or done:
                 break
             y += width if side == 0 else -width
-    if s < 50.0:  # the lower tail of the rates, which was cut off, is in the gamma function
-        return total * width * exp(log_scale - lgamma(s))
     return total / mass
 
 
 @kernel
-def expected_purchases(k, s, u, share, a, c):
-    """E[purchases ahead | alive]: s = r + k x, u = horizon / (alpha + T), share of the silence, c = b + tosses."""
-    if u <= 0.0:
-        return 0.0
-    if isinf(u):
-        return (a + c - 1.0) / (a - 1.0) if a > 1.0 else inf
-    # P(j) is proportional to (s)_j / j! share^j
-    weight, mass, total, j = 1.0, 0.0, 0.0, 0.0
-    while j < k:
-        shape = s + j
-        level, slope = shape * u / (1.0 + u), u / (1.0 + u)
-        if weight > 0.0:
-            if sqrt(shape * u * (1.0 + u)) < WIDEST:
-                value = summed(level, slope, k, j, a, c)
-            else:
-                value = over_rates(shape, u, k, j, a, c)
-            mass += weight
-            total += weight * value
-        weight *= shape / (j + 1.0) * share
-        j += 1.0
-        if weight > _HUGE:
-            weight, mass, total = weight / _HUGE, mass / _HUGE, total / _HUGE
-    return total / mass
+def room(k):
+    """Arrays that `ahead` works in."""
+    return np.empty(int(k)), np.empty(MOST_POWERS)
 
 
 @kernel
-def purchases_loop(k, chances, start, stop, x, since, T, theta, horizons, weights, out):
+def purchases_loop(k, tosses, start, stop, x, since, T, theta, horizons, weights, out):
     """Sum over i of weights[i] E[purchases in (T, T + horizons[i]] | alive at T], per customer."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]
+    chances, coefficients = room(k)
     for row in range(start, stop):
         total, scale = 0.0, alpha + T[row]
-        s, c = r + k * x[row], b + (x[row] + chances)
+        s, c, share = r + k * x[row], b + (x[row] + tosses), since[row] / scale
         for i in range(horizons.size):
-            total += weights[i] * expected_purchases(k, s, horizons[i] / scale, since[row] / scale, a, c)
+            total += weights[i] * ahead(PURCHASES, s, horizons[i] / scale, share, a, c, chances, coefficients)
         out[row] = total
+
+
+@kernel
+def stay_loop(k, start, stop, given, time, out):
+    """P(alive after `time` | alive now), of customers described as `_kernels_futures` says."""
+    chances, coefficients = room(k)
+    for i in range(start, stop):
+        s, scale, a, c, share = given[i, SHAPE], given[i, SCALE], given[i, A], given[i, C], given[i, SHARE]
+        out[i] = ahead(STAY, s, time / scale, share, a, c, chances, coefficients)
+
+
+@kernel
+def window_loop(k, start, stop, given, first, horizon, out):
+    """E[purchases from `first` to `first` + `horizon` | alive now], per customer."""
+    chances, coefficients = room(k)
+    for i in range(start, stop):
+        s, scale, a, c, share = given[i, SHAPE], given[i, SCALE], given[i, A], given[i, C], given[i, SHARE]
+        before = ahead(PURCHASES, s, first / scale, share, a, c, chances, coefficients)
+        until = ahead(PURCHASES, s, (first + horizon) / scale, share, a, c, chances, coefficients)
+        if isinf(until):
+            out[i] = 0.0 if isinf(before) else inf
+        elif until - before > NARROW * until:
+            out[i] = until - before
+        else:
+            out[i] = by_rate(s, first / scale, horizon / scale, share, a, c, until - before, chances, coefficients)
+
+
+@kernel
+def by_rate(s, first, horizon, share, a, c, expected, chances, coefficients):
+    """Purchases in a window that holds but a small part of those up to its end: their rate, integrated over it."""
+    if isinf(horizon) or isinf(first):
+        return max(expected, 0.0)
+    panels = int(min(2.0 * max(expected, 0.0) * chances.size + 1.0, 200.0))
+    width, total = horizon / panels, 0.0
+    for panel in range(panels):
+        for node in range(_NODES.size):
+            u = first + width * (panel + _NODES[node])
+            total += width * _WEIGHTS[node] * ahead(RATE, s, u, share, a, c, chances, coefficients)
+    return total

@@ -14,7 +14,6 @@ from math import exp, expm1, inf, isinf, log, log1p, sqrt
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics.clv import _kernels_cnbd_purchases as phased
 from custanalytics.clv import _kernels_gamma_gompertz as gompertz
 from custanalytics.clv import _kernels_pareto_nbd as pareto
 from custanalytics.clv._kernels_beta_geo_purchases import (
@@ -32,7 +31,6 @@ _FAINT = 1e-280  # below, doubles lose their digits before they are 0: the rate 
 WIDE = 0.05  # share of the whole from which on a window is a difference
 _log_base, _den, _mean_gompertz = gompertz.log_base, gompertz.den, gompertz.mean_lifetime
 _mean_pareto = pareto.mean_lifetime
-_expected_purchases = phased.expected_purchases
 
 # Columns of `given`; the last is the time since the last purchase as a share of the scale.
 SHAPE, SCALE, A, C, S, B, BETA, SHARE = range(8)
@@ -170,11 +168,3 @@ def window_loop(start, stop, given, first, horizon, out):
                 lived = _mean_gompertz(horizon, b, s, _den(first, b, beta))
             stays = exp(log_survivor(first, s, b, beta))
             out[i] = shape / scale * stays * lived if stays > 0.0 and lived > 0.0 else 0.0
-
-
-@kernel
-def phased_loop(k, start, stop, given, horizon, out):
-    """E[purchases within the horizon | alive now], per customer, where every k-th event is one."""
-    for i in range(start, stop):
-        u = horizon / given[i, SCALE]
-        out[i] = _expected_purchases(k, given[i, SHAPE], u, given[i, SHARE], given[i, A], given[i, C])
