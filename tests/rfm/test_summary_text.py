@@ -68,10 +68,13 @@ def test_texts_are_numbered_in_their_order_and_written_again_or_not_at_all(
 
 @pytest.mark.parametrize("letters", ["0f", "0123456789abcdef", "ab", "".join(map(chr, range(32, 127)))])
 @pytest.mark.parametrize("size", [1, 9, 16, 32])
-def test_texts_at_the_ends_of_the_alphabet_are_written_again(letters: str, size: int) -> None:
+@pytest.mark.parametrize("seam", ["", "-"])
+def test_texts_at_the_ends_of_the_alphabet_are_written_again(letters: str, size: int, seam: str) -> None:
     rng = np.random.default_rng(size)
     texts = ["".join(row) for row in rng.choice(list(letters), (300, size))]
     texts += [letter * size for letter in letters] + [letters[-1] * (size - 1) + letters[0]]
+    # what is the same in all texts, before, between and after, where a word may be full
+    texts = [seam + text[: size // 2] + seam + text[size // 2 :] + seam for text in texts]
     text = text_of(texts)
     if text.alphabet is None:
         assert len(letters) ** size > 2**128 / len(letters)  # a word ends with a letter

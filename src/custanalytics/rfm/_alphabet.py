@@ -50,7 +50,9 @@ class Alphabet:
             radix = int(marks[place].sum() + ends[place])
             if size * radix > LARGEST:
                 word, size = word + 1, 1
-            words[place], weights[place] = word, size
+            words[place] = word
+            if radix > 1:  # a place that is the same in all texts has no weight
+                weights[place] = size
             size *= radix
         if word >= WORDS:
             return None

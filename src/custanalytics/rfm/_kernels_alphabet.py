@@ -58,6 +58,9 @@ def write_letters(start, stop, numbers, words, weights, largest, ends, symbols, 
             if words[place] != word:
                 word = words[place]
                 rest = numbers[row, word]
+            if largest[place] == 0:  # the same in all texts
+                letters[row, place] = symbols[place, 0]
+                continue
             # a product with the reciprocal is off by one at most, and much faster than a division
             digit = min(np.int64(np.float64(rest) * shares[place]), largest[place])
             left = np.int64(rest - np.uint64(digit) * weights[place])
