@@ -53,16 +53,16 @@ def test_texts_are_numbered_in_their_order_and_written_again_or_not_at_all(
 ) -> None:
     unique = sorted({start + value + end for value in values}, key=str.encode)
     text = text_of(unique)
-    if text.alphabet is None:
+    if text.numbered is None:
         assert max(len(value.encode()) for value in unique) > 33  # of up to 13 bytes each, and an end
         return
-    words = range(text.alphabet.n_words)
-    numbers = np.column_stack([text.numbers(word) for word in words])
+    alphabet, numbers = text.numbered[0], np.ascontiguousarray(text.numbered[1].T)
     pairs = [tuple(row) for row in numbers.tolist()]
     assert pairs == sorted(set(pairs))
-    backwards = text_of(unique[::-1])
-    assert (np.column_stack([backwards.numbers(word) for word in words]) == numbers[::-1]).all()
-    edges, letters = text.alphabet.texts(numbers[::-1])
+    backwards = text_of(unique[::-1]).numbered
+    assert backwards is not None
+    assert (numbers[::-1] == backwards[1].T).all()
+    edges, letters = alphabet.texts(numbers[::-1])
     assert [letters[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == unique[::-1]
 
 
@@ -76,30 +76,41 @@ def test_texts_at_the_ends_of_the_alphabet_are_written_again(letters: str, size:
     # what is the same in all texts, before, between and after, where a word may be full
     texts = [seam + text[: size // 2] + seam + text[size // 2 :] + seam for text in texts]
     text = text_of(texts)
-    if text.alphabet is None:
+    if text.numbered is None:
         assert len(letters) ** size > 2**128 / len(letters)  # a word ends with a letter
         return
-    numbers = np.column_stack([text.numbers(word) for word in range(text.alphabet.n_words)])
-    edges, found = text.alphabet.texts(numbers)
+    alphabet, numbers = text.numbered
+    edges, found = alphabet.texts(np.ascontiguousarray(numbers.T))
     assert [found[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == texts
 
 
 def test_ids_that_count_customers_are_numbered_without_gaps() -> None:
     text = text_of([f"C{number:06d}-EU" for number in range(2000)])
-    assert text.alphabet is not None
-    assert text.numbers(0).tolist() == list(range(2000))
+    assert text.numbered is not None
+    assert text.numbered[1].tolist() == [list(range(2000))]
+
+
+@pytest.mark.parametrize("later", ["C000x", "C00001", "C00", "é0000", "C0000"])
+def test_texts_beyond_what_the_first_ones_show_are_numbered_as_if_they_were_known(later: str) -> None:
+    texts = [f"C{number:04d}" for number in range(4, 5010)]
+    found, known = text_of([*texts, later]).numbered, text_of([later, *texts]).numbered
+    assert found is not None
+    assert known is not None
+    assert (np.roll(found[1], 1) == known[1]).all()
+    edges, letters = found[0].texts(np.ascontiguousarray(found[1].T))
+    assert [letters[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == [*texts, later]
 
 
 def test_texts_with_too_much_to_tell_them_apart_are_not_numbered() -> None:
     rng = np.random.default_rng(0)
     letters = ["".join(row) for row in rng.choice(list("0123456789abcdef"), (5000, 33))]
     for size, words in ((16, 1), (17, 2), (32, 2)):
-        found = text_of([row[:size] for row in letters]).alphabet
+        found = text_of([row[:size] for row in letters]).numbered
         assert found is not None
-        assert found.n_words == words
-    assert text_of(letters).alphabet is None
-    assert text_of([*["a"] * 5000, *letters]).alphabet is None  # as a look at the first ones does not tell
-    assert text_of(["a" * 65, "b"]).alphabet is None
+        assert found[0].n_words == len(found[1]) == words
+    assert text_of(letters).numbered is None
+    assert text_of([*["a"] * 5000, *letters]).numbered is None  # as a look at the first ones does not tell
+    assert text_of(["a" * 65, "b"]).numbered is None
 
 
 @given(ids=st.lists(WORDS, min_size=1, max_size=60))
@@ -149,21 +160,38 @@ def test_customers_with_one_hash_are_kept_apart(monkeypatch: pytest.MonkeyPatch)
 
     def few(self: Text, seed: int) -> np.ndarray:
         asked.append(1)
-        return np.resize(np.array([7], np.int64), self.edges.size - 1)
+        return np.resize(np.array([7], np.int64), self.begins.size)
 
     monkeypatch.setattr(_text.Text, "hashes", few)
     pd.testing.assert_frame_equal(RFMSummary().fit_transform(log), expected, check_exact=True)
     assert asked
 
 
+@pytest.mark.parametrize(
+    "texts", [["b", "", "née-é" * 9, "a" * 12, "a" * 13], ["short", "x"], ["y" * 70, "y" * 69 + "z"]]
+)
+def test_texts_of_polars_are_read_where_they_lie(texts: list[str]) -> None:
+    column = pl.concat([pl.Series(texts), pl.Series(texts[::-1]).gather([0, 0, 1, 0])], rechunk=False)
+    for part in (column, column.slice(1, 4), column.slice(2, 1), column.head(1)):
+        text = read_text(nw.from_native(part, series_only=True))
+        assert text is not None
+        found = [text.letters[a:b].tobytes().decode() for a, b in zip(text.begins, text.ends, strict=True)]
+        assert found == part.to_list()
+        hashes = text.hashes(0).tolist()
+        assert len(set(hashes)) == len(set(found)) == len(set(zip(hashes, found, strict=True)))
+    log = log_of(column.to_list())
+    table = RFMSummary().fit_transform(pl.from_pandas(log).with_columns(customer_id=column))
+    pd.testing.assert_frame_equal(table.to_pandas(), RFMSummary().fit_transform(log), check_dtype=False)
+
+
 def test_without_pyarrow_texts_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     log = pl.from_pandas(log_of(["b", "a", "b"]))
     expected = RFMSummary().fit_transform(log)
 
-    def missing(self: Any) -> Any:
+    def missing(self: Any, **_: Any) -> Any:
         raise ModuleNotFoundError("pyarrow")
 
-    monkeypatch.setattr(nw.Series, "to_arrow", missing)
+    monkeypatch.setattr(pl.Series, "to_arrow", missing)
     assert read_text(_frames.read(log)["customer_id"]) is None
     assert RFMSummary().fit_transform(log).equals(expected)
     assert "pyarrow" in sys.modules

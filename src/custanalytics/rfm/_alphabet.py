@@ -8,12 +8,12 @@ from typing import Self
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.rfm._kernels_alphabet import END, mark_letters, write_letters, write_numbers
+from custanalytics.rfm._kernels_alphabet import END, UNSEEN, mark_letters, write_letters, write_numbers
 
 PLACES = 64  # of a text at most, those included that are the same in all texts
 WORDS = 2  # numbers of 64 bits for a text at most
 LARGEST = 1 << 64
-SAMPLE = 1 << 12  # rows of which a look says whether it is worth looking at all
+SAMPLE = 1 << 12  # rows that are likely to show all that there is
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,22 @@ class Alphabet:
 
     words: np.ndarray  # the number that each place is part of: shape (n_places,)
     weights: np.ndarray  # of a step at each place, uint64: shape (n_places,)
-    ends: np.ndarray  # whether some texts end before a place, 0 or 1: shape (n_places,)
+    may_end: np.ndarray  # whether some texts end before a place, 0 or 1: shape (n_places,)
     symbols: np.ndarray  # bytes of each place in ascending order: shape (n_places, 256)
-    rank: np.ndarray  # the digit that each byte is at each place, uint16: shape (n_places, 256)
+    rank: np.ndarray  # the digit that each byte is at each place, or UNSEEN, uint16: shape (n_places, 256)
 
     @classmethod
-    def of(cls, edges: np.ndarray, letters: np.ndarray) -> Self | None:
-        """The alphabet of a column of texts as Arrow holds it; None where two numbers are not enough."""
-        sample = edges[: SAMPLE + 1]
-        found = cls._made(_seen(sample, letters)) if sample.size < edges.size else True
-        return None if found is None else cls._made(_seen(edges, letters))
+    def read(cls, begins: np.ndarray, ends: np.ndarray, letters: np.ndarray) -> tuple[Self, np.ndarray] | None:
+        """The alphabet of a column of texts as Arrow holds it, and the numbers of the texts.
+
+        These are uint64 of shape (n_words, n_rows). None where two numbers are not enough for a text.
+        """
+        for size in (SAMPLE, begins.size):  # what the first texts show is enough where no other has more
+            found = cls._made(_seen(begins[:size], ends[:size], letters))
+            numbers = None if found is None else found._numbers(begins, ends, letters)
+            if found is None or numbers is not None:
+                break
+        return None if found is None or numbers is None else (found, numbers)
 
     @classmethod
     def _made(cls, seen: np.ndarray | None) -> Self | None:
@@ -56,7 +62,7 @@ class Alphabet:
             size *= radix
         if word >= WORDS:
             return None
-        rank = (np.cumsum(marks, axis=1) - 1 + ends[:, None]) * marks
+        rank = np.where(marks, np.cumsum(marks, axis=1) - 1 + ends[:, None], UNSEEN)
         symbols = np.argsort(~marks, axis=1, kind="stable").astype(np.uint8)
         return cls(word - words, weights, ends, symbols, rank.astype(np.uint16))
 
@@ -65,21 +71,19 @@ class Alphabet:
         """How many numbers a text takes: 1 or 2."""
         return int(self.words.max(initial=0)) + 1
 
-    def numbers(self, edges: np.ndarray, letters: np.ndarray, word: int = 0) -> np.ndarray:
-        """The first or the second number of each text: uint64 of shape (n_rows,)."""
-        telling = np.flatnonzero(self.rank.any(axis=1) & (self.words == word))  # at other places all are the same
-        first, last = (int(telling[0]), int(telling[-1]) + 1) if telling.size else (0, 0)
-        result = np.empty(edges.size - 1, np.uint64)
-        inputs = (first, last, edges, letters, self.rank, self.weights)
-        _jit.run(write_numbers, result.size, *inputs, out=(result,), size=_jit.WIDE)
-        return result
+    def _numbers(self, begins: np.ndarray, ends: np.ndarray, letters: np.ndarray) -> np.ndarray | None:
+        result = np.empty((self.n_words, begins.size), np.uint64)
+        first = int((self.words == 0).sum())
+        inputs = (first, begins, ends, letters, self.may_end, self.rank, self.weights)
+        found = _jit.run(write_numbers, begins.size, *inputs, out=(result[0], result[-1]), size=_jit.WIDE)
+        return None if any(found) else result
 
     def texts(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The texts that numbers of shape (n_rows, n_words) stand for, as edges and letters."""
         letters = np.empty((len(numbers), self.weights.size), np.uint8)
         sizes = np.empty(len(numbers), np.int64)
-        largest = self.rank.max(axis=1, initial=0).astype(np.int64)
-        inputs = (numbers, self.words, self.weights, largest, self.ends, self.symbols)
+        largest = ((self.rank < UNSEEN) * self.rank).max(axis=1, initial=0).astype(np.int64)
+        inputs = (numbers, self.words, self.weights, largest, self.may_end, self.symbols)
         _jit.run(write_letters, sizes.size, *inputs, out=(letters, sizes))
         edges = np.concatenate(([0], np.cumsum(sizes)))
         if (sizes == self.weights.size).all():
@@ -87,10 +91,10 @@ class Alphabet:
         return edges, letters[np.arange(self.weights.size) < sizes[:, None]]
 
 
-def _seen(edges: np.ndarray, letters: np.ndarray) -> np.ndarray | None:
+def _seen(begins: np.ndarray, ends: np.ndarray, letters: np.ndarray) -> np.ndarray | None:
     """Which bytes occur at each place and where texts end: bool, (PLACES + 1, 257); None where one is longer."""
-    n = edges.size - 1
+    n = begins.size
     seen = np.zeros((len(_jit.slices(n, _jit.WIDE)), PLACES + 1, END + 1), np.bool_)
-    if any(_jit.run(mark_letters, n, edges, letters, parts=seen, size=_jit.WIDE)):
+    if any(_jit.run(mark_letters, n, begins, ends, letters, parts=seen, size=_jit.WIDE)):
         return None
     return np.asarray(seen.any(axis=0))

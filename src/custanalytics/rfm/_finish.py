@@ -89,8 +89,8 @@ class _Tables:
                 out=(self.slots, self.pairs, self.baskets, self.known, self.sizes),
             )  # fmt: skip
         found = int(self.sizes[0])
-        if job.text.edges.size:
-            inputs = (job.has_orders, job.n_keys, job.dealt, job.text.edges, job.text.letters)
+        if job.text.begins.size:
+            inputs = (job.has_orders, job.n_keys, job.dealt, job.text.begins, job.text.ends, job.text.letters)
             if _jit.call(k.count_others, begin, end, *inputs, self.slots, self.known):
                 raise SharedHashError
         if self.sizes[3]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 import numpy as np
 
 from custanalytics._jit import kernel
+from custanalytics.rfm._kernels_text import BLOCK, fetch
 
 END = 256  # the mark of a text that ends where others go on
+UNSEEN = 1 << 15  # instead of a digit: a byte that does not occur at a place
 
 
 @kernel
-def mark_letters(start, stop, edges, letters, seen):
+def mark_letters(start, stop, begins, ends, letters, seen):
     """Mark which bytes the texts of a slice have at each place, and where they end: `seen` is (1, places, 257).
 
     Returns 1 as soon as a text has no room in it.
@@ -20,7 +22,7 @@ def mark_letters(start, stop, edges, letters, seen):
     marks = seen[0]
     last = marks.shape[0] - 1
     for row in range(start, stop):
-        begin, size = edges[row], edges[row + 1] - edges[row]
+        begin, size = begins[row], ends[row] - begins[row]
         if size > last:
             return 1
         for place in range(size):
@@ -30,22 +32,44 @@ def mark_letters(start, stop, edges, letters, seen):
 
 
 @kernel
-def write_numbers(start, stop, first, last, edges, letters, rank, weights, numbers):
-    """The number of each text of a slice: the digits from the place `first` to `last`, times their weights."""
-    for row in range(start, stop):
-        begin = edges[row]
-        total = np.uint64(0)
-        for place in range(first, min(last, edges[row + 1] - begin)):
-            at = np.uint64(place)  # an index without a sign: else several are gathered at once, which is slow
-            total += np.uint64(rank[at, letters[np.uint64(begin) + at]]) * weights[at]
-        numbers[row] = total
+def write_numbers(start, stop, split, begins, ends, letters, may_end, rank, weights, first, second):
+    """The numbers of each text of a slice: digits times weights, of the places before `split` and of those after.
+
+    Returns 1 as soon as a text has what its alphabet has not.
+    """
+    places = weights.size
+    for block in range(start, stop, BLOCK):
+        rows = range(block, min(block + BLOCK, stop))
+        fetch(rows, begins, ends, letters, first)
+        for row in rows:
+            begin, size = np.uint64(begins[row]), ends[row] - begins[row]
+            if size > places or (size < places and may_end[size] == 0):
+                return 1
+            total, marks = np.uint64(0), np.uint64(0)
+            for place in range(min(split, size)):
+                at = np.uint64(place)  # an index without a sign: else several are gathered at once, which is slow
+                digit = np.uint64(rank[at, letters[begin + at]])
+                marks |= digit
+                total += digit * weights[at]
+            first[row] = total
+            if split < places:
+                total = np.uint64(0)
+                for place in range(split, size):
+                    at = np.uint64(place)
+                    digit = np.uint64(rank[at, letters[begin + at]])
+                    marks |= digit
+                    total += digit * weights[at]
+                second[row] = total
+            if marks >= UNSEEN:
+                return 1
+    return 0
 
 
 @kernel
-def write_letters(start, stop, numbers, words, weights, largest, ends, symbols, letters, sizes):
+def write_letters(start, stop, numbers, words, weights, largest, may_end, symbols, letters, sizes):
     """The bytes of the texts that numbers stand for, a column for each of the `words`, and how many they are.
 
-    A digit of 0 is the end where `ends` says that a text can end at its place, and else the first of the `symbols`;
+    A digit of 0 is the end where `may_end` says that a text can end at its place, and else the first of the `symbols`;
     the `largest` is the last of them.
     """
     shares = np.empty(weights.size)
@@ -71,7 +95,7 @@ def write_letters(start, stop, numbers, words, weights, largest, ends, symbols, 
                 digit += 1
                 left = np.int64(np.uint64(left) - weights[place])
             rest = np.uint64(left)
-            which = digit - ends[place]
+            which = digit - may_end[place]
             if which < 0:
                 sizes[row] = place
                 break

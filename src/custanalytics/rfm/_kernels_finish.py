@@ -147,14 +147,14 @@ def add_in_order(
 
 
 @kernel
-def count_others(begin, end, has_orders, n_keys, dealt, edges, letters, slots, known):
+def count_others(begin, end, has_orders, n_keys, dealt, begins, ends, letters, slots, known):
     """Count the rows of a piece whose text is not that of the row which stands for their customer."""
     others = 0
     for row in range(begin, end):
         at = place_of(row, dealt, EXTRA + has_orders, n_keys, slots, known)
         one, other = dealt[row, dealt.shape[1] - 1], known[slots[at] - 1, SAMPLE]
-        at, shift = edges[one], edges[other] - edges[one]
-        last = edges[one + 1] if edges[one + 1] + shift == edges[other + 1] else -1
+        at, shift = begins[one], begins[other] - begins[one]
+        last = ends[one] if ends[one] + shift == ends[other] else -1
         while at < last and letters[at] == letters[at + shift]:
             at += 1
         others += at != last

@@ -1,4 +1,4 @@
-"""Kernels on columns of text as Arrow holds them: row i is letters[edges[i]:edges[i + 1]], in UTF-8."""
+"""Kernels on columns of text as Arrow holds them: row i is letters[begins[i]:ends[i]], in UTF-8."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
+
+BLOCK = 64  # rows of which the texts are fetched together
+NEAR = 12  # bytes of a text that stand in its view
 
 
 @kernel
@@ -42,10 +45,24 @@ def hash_of(begin, end, seed, letters):
 
 
 @kernel
-def hash_rows(start, stop, seed, edges, letters, hashes):
+def hash_rows(start, stop, seed, begins, ends, letters, hashes):
     """A hash of each row."""
-    for row in range(start, stop):
-        hashes[row] = hash_of(edges[row], edges[row + 1], seed, letters)
+    for block in range(start, stop, BLOCK):
+        rows = range(block, min(block + BLOCK, stop))
+        fetch(rows, begins, ends, letters, hashes)
+        for row in rows:
+            hashes[row] = hash_of(begins[row], ends[row], seed, letters)
+
+
+@kernel
+def fetch(rows, begins, ends, letters, out):
+    """Touch texts that lie about in memory, so that they are fetched together and not one after the other.
+
+    What is written to `out` is but to be overwritten.
+    """
+    for row in rows:
+        if begins[row] < ends[row]:
+            out[row] = letters[np.uint64(begins[row])] + letters[np.uint64(ends[row] - 1)]
 
 
 @kernel
@@ -56,8 +73,27 @@ def fold_words(start, stop, first, second, folded):
 
 
 @kernel
-def words_at(start, stop, skip, rows, edges, letters, words):
+def words_at(start, stop, skip, rows, begins, ends, letters, words):
     """The eight bytes behind the first `skip` of each row, as a number."""
     for at in range(start, stop):
         row = rows[at]
-        words[at] = word_at(edges[row] + skip, edges[row + 1], letters)
+        words[at] = word_at(begins[row] + skip, ends[row], letters)
+
+
+@kernel
+def read_views(start, stop, views, here, places, begins, ends):
+    """Where the texts of a slice begin and end in memory. Returns 1 where one is in a buffer that there is not.
+
+    A view is (size, four bytes, number of a buffer, where in it), or a size and up to 12 bytes. Views begin at `here`
+    in memory, buffers at `places`.
+    """
+    for row in range(start, stop):
+        size = views[row, 0]
+        if size <= NEAR:
+            begins[row] = here + 16 * row + 4
+        elif views[row, 2] < places.size:
+            begins[row] = places[views[row, 2]] + views[row, 3]
+        else:
+            return 1
+        ends[row] = begins[row] + size
+    return 0

@@ -85,7 +85,7 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     found = np.sort(counts[:, NAME])
     if (found[1:] == found[:-1]).any():
         raise SharedHashError
-    if rows.text.edges.size:
+    if rows.text.begins.size:
         order = rows.text.in_order(np.ascontiguousarray(counts[:, SAMPLE]))
         return _table(parts, [order], SAMPLE, clock, last_period)
     seconds = counts[:, SAMPLE].view(np.uint64)
@@ -133,7 +133,7 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
     places = np.concatenate(([0], np.cumsum(counts.T)))
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
-    numbered = rows.text.edges.size > 0
+    numbered = rows.text.begins.size > 0
     width = EXTRA + (rows.orders.size > 0) + (rows.keys.size > 0) + numbered
     dealt = np.empty((int(bounds[-1]), width), np.int64)
     more, out = (rows.orders, rows.keys, numbered), (places, dealt, dealt.view(float))

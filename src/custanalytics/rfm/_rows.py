@@ -37,12 +37,11 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Name
     if series.dtype.is_integer() and series.null_count() == 0:
         ids = _frames.integers(series)
         ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
-    elif text is not None and text.alphabet is not None:
-        ids, names = text.numbers(0), partial(_written, series, text.alphabet)
-        if text.alphabet.n_words > 1:
-            keys = text.numbers(1).view(np.int64)
-            ids = folded(ids, keys.view(np.uint64))
-        text = None
+    elif text is not None and text.numbered is not None:
+        alphabet, (ids, *second) = text.numbered
+        names, text = partial(_written, series, alphabet), None
+        if second:
+            keys, ids = second[0].view(np.int64), folded(ids, second[0])
     elif text is not None:
         ids, keys, names = text.hashes(0), text.hashes(1), partial(_frames.take, series)
     else:

@@ -11,30 +11,29 @@ import numpy as np
 
 from custanalytics import _jit
 from custanalytics.rfm._alphabet import Alphabet
-from custanalytics.rfm._kernels_text import fold_words, hash_rows, words_at
+from custanalytics.rfm._kernels_text import fold_words, hash_rows, read_views, words_at
 
 
 @dataclass(frozen=True)
 class Text:
-    """A column of text without missing values as Arrow holds it: row i is letters[edges[i]:edges[i + 1]]."""
+    """A column of text without missing values as Arrow holds it: row i is letters[begins[i]:ends[i]]."""
 
-    edges: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    begins: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    ends: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     letters: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
 
     @cached_property
-    def alphabet(self) -> Alphabet | None:
-        """What makes numbers of the rows; None where these would be too large."""
-        return Alphabet.of(self.edges, self.letters)
+    def numbered(self) -> tuple[Alphabet, np.ndarray] | None:
+        """What makes one or two numbers of a row, and those of all: uint64 of shape (n_words, n_rows).
 
-    def numbers(self, word: int) -> np.ndarray:
-        """The first or the second number of each row by its alphabet, uint64 of shape (n_rows,)."""
-        assert self.alphabet is not None
-        return self.alphabet.numbers(self.edges, self.letters, word)
+        None where numbers would be too large.
+        """
+        return Alphabet.read(self.begins, self.ends, self.letters)
 
     def hashes(self, seed: int) -> np.ndarray:
         """A hash of each row, int64 of shape (n_rows,): rows of the same text have the same."""
-        found = np.empty(self.edges.size - 1, np.int64)
-        _jit.run(hash_rows, found.size, seed, self.edges, self.letters, out=(found,))
+        found = np.empty(self.begins.size, np.int64)
+        _jit.run(hash_rows, found.size, seed, self.begins, self.ends, self.letters, out=(found,))
         return found
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
@@ -45,7 +44,7 @@ class Text:
         if rows.size < 2:
             return np.arange(rows.size)
         skip = 0
-        sizes = self.edges[rows + 1] - self.edges[rows]
+        sizes = self.ends[rows] - self.begins[rows]
         keys = self._words(rows, skip)
         order = np.argsort(keys)
         group = np.concatenate(([0], np.cumsum(np.diff(keys[order]) != 0)))
@@ -68,7 +67,7 @@ class Text:
 
     def _words(self, rows: np.ndarray, skip: int) -> np.ndarray:
         words = np.empty(rows.size, np.uint64)
-        _jit.run(words_at, rows.size, skip, rows, self.edges, self.letters, out=(words,))
+        _jit.run(words_at, rows.size, skip, rows, self.begins, self.ends, self.letters, out=(words,))
         return words
 
 
@@ -84,19 +83,47 @@ def read_text(series: nw.Series[Any]) -> Text | None:
     if series.dtype != nw.String or not len(series) or series.null_count():
         return None
     try:
-        array = series.to_arrow()
+        array = _arrow(series)
     except (ImportError, UnicodeEncodeError):  # half a character: the slower way says so
         return None
+    text = _from_views(array) if str(array.type) == "string_view" else None
+    if text is not None:
+        return text
     kind = str(array.type)
     if kind not in ("string", "large_string"):
         array = array.cast("large_string")
         kind = "large_string"
-    array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
     _, edges, letters = array.buffers()
     width = np.int64 if kind == "large_string" else np.int32
-    within = slice(array.offset, array.offset + len(array) + 1)
-    bytes_ = np.frombuffer(letters, np.uint8) if letters is not None and letters.size else np.empty(0, np.uint8)
-    return Text(np.frombuffer(edges, width)[within].astype(np.int64, copy=False), bytes_)
+    edges = np.frombuffer(edges, width)[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)
+    return Text(edges[:-1], edges[1:], _bytes(letters))
+
+
+def _arrow(series: nw.Series[Any]) -> Any:
+    """The column as one array of Arrow, of the kind that takes no copy."""
+    if series.implementation.is_polars():
+        polars = nw.dependencies.get_polars()
+        return series.to_native().rechunk().to_arrow(compat_level=polars.CompatLevel.newest())
+    array = series.to_arrow()
+    return array.combine_chunks() if hasattr(array, "combine_chunks") else array
+
+
+def _from_views(array: Any) -> Text | None:
+    """Texts that lie about in several buffers: as parts of one array, which begins at the first of these in memory."""
+    buffers, n = array.buffers()[1:], len(array)
+    first = min(buffer.address for buffer in buffers)
+    size = max(buffer.address + buffer.size for buffer in buffers) - first
+    memory = nw.dependencies.get_pyarrow().foreign_buffer(first, size, base=array)
+    here, *places = (buffer.address - first for buffer in buffers)
+    views = np.frombuffer(buffers[0], np.int32).reshape(-1, 4)[array.offset : array.offset + n]
+    begins, ends = np.empty(n, np.int64), np.empty(n, np.int64)
+    inputs = (views, here + 16 * array.offset, np.array(places, np.int64))
+    missing = any(_jit.run(read_views, n, *inputs, out=(begins, ends), size=_jit.WIDE))
+    return None if missing else Text(begins, ends, _bytes(memory))
+
+
+def _bytes(buffer: Any) -> np.ndarray:
+    return np.empty(0, np.uint8) if buffer is None or not buffer.size else np.frombuffer(buffer, np.uint8)
 
 
 def write_text(column: nw.Series[Any], edges: np.ndarray, letters: np.ndarray) -> nw.Series[Any]:
