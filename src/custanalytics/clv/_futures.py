@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,6 @@ from custanalytics._params import InstanceOf, Number, check_value, integer
 from custanalytics.clv._base import LikelihoodModel
 from custanalytics.clv._compression import distinct
 from custanalytics.clv._counts import check_counts
-from custanalytics.clv._design import each_group
 from custanalytics.clv._given_alive import GivenAlive, GivenThere, Spend
 
 CHUNK = 1 << 17  # customers at once
@@ -25,8 +24,6 @@ Given = GivenAlive | GivenThere
 
 class Futures(LikelihoodModel):
     """Distributions and draws of what is ahead, for models that describe customers who are alive."""
-
-    _columns: ClassVar[tuple[str, ...]]
 
     def predict_count_probabilities(self, table: Any, n: ArrayLike, horizon: float) -> np.ndarray:
         """Probability that each customer makes exactly `n` purchases in the `horizon` after the observation.
@@ -64,7 +61,7 @@ class Futures(LikelihoodModel):
         check_value("horizon", horizon, (Number(0),), owner)
         flat = np.ascontiguousarray(counts.reshape(1, -1))
         result: list[np.ndarray] = []
-        for alive, given in self._pieces(table, owner, max(1, MOST_CELLS // max(flat.size, 1))):
+        for alive, given in self._chunks(table, owner, float(horizon), MOST_CELLS // max(flat.size, 1)):
             grouped = given.distinct()
             chance = (given if grouped is None else grouped[1]).exactly(flat, float(horizon))
             chance = (chance if grouped is None else chance[grouped[0]]) * alive[:, None]
@@ -112,7 +109,7 @@ class Futures(LikelihoodModel):
             check_value("q", float(level), (Number(0, 1, closed="left"),), owner)
         check_value("horizon", horizon, (FINITE,), owner)
         result: list[np.ndarray] = []
-        for alive, given in self._pieces(table, owner):
+        for alive, given in self._chunks(table, owner, float(horizon)):
             grouped = given.distinct()
             codes = np.arange(alive.size) if grouped is None else grouped[0]
             alike = distinct((codes.astype(np.float64), alive))
@@ -165,61 +162,12 @@ class Futures(LikelihoodModel):
         check_value("horizon", horizon, (FINITE,), owner)
         result: list[np.ndarray] = []
         seed, row = seed_of(rng, owner), 0
-        for alive, given in self._pieces(table, owner):
+        for alive, given in self._chunks(table, owner, float(horizon)):
             counts = np.empty((alive.size, int(n_draws)), np.int64)
             given.draw(alive, row, float(horizon), seed, counts, np.empty((alive.size, 0)))
             row += alive.size
             result.append(counts)
         return np.concatenate(result) if result else np.empty((0, int(n_draws)), np.int64)
-
-    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
-        """Probability that a new customer makes exactly `n` repeat purchases.
-
-        Parameters
-        ----------
-        n : int or array-like of int
-            Number of repeat purchases, 0 or more.
-        horizon : float
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `n`
-            P(X(horizon) = n).
-
-        Examples
-        --------
-        >>> from custanalytics.clv import ParetoNBDModel
-        >>> model = ParetoNBDModel.from_params(r=0.553, alpha=10.58, s=0.606, beta=11.656)
-        >>> model.probability_of_purchases([0, 1, 2], horizon=39).round(3)
-        array([0.594, 0.166, 0.082])
-        """
-        theta = self._theta()
-        counts = check_counts(n)
-        check_value("horizon", horizon, (Number(0),), "probability_of_purchases")
-        new = (np.zeros(1), np.zeros(1), np.zeros(1))
-        alive = float(self._alive(new, theta)[0])
-        chance = self._given_alive(new, theta).exactly(np.ascontiguousarray(counts.reshape(1, -1)), float(horizon))[0]
-        result = (alive * chance + (1.0 - alive) * (counts.ravel() == 0)).reshape(counts.shape)
-        return result if result.ndim else float(result)
-
-    def _alive_after(self, table: Any, ahead: float) -> np.ndarray:
-        if ahead == 0:
-            return np.asarray(self.predict_alive(table))
-        return self._ahead(table, lambda given: given.stay(ahead), "predict_alive")
-
-    def _purchases_within(self, table: Any, horizon: float, start: float) -> np.ndarray:
-        if start == 0:
-            return np.asarray(self.predict_purchases(table, horizon))
-        return self._ahead(table, lambda given: given.window(start, horizon), "predict_purchases")
-
-    def _ahead(self, table: Any, of: Callable[[Given], np.ndarray], owner: str) -> np.ndarray:
-        """What lies ahead of customers if they are alive, times the chance that they are."""
-        result = []
-        for alive, given in self._pieces(table, f"{type(self).__name__}.{owner}"):
-            grouped = given.distinct()
-            result.append(alive * (of(given) if grouped is None else of(grouped[1])[grouped[0]]))
-        return np.concatenate(result) if result else np.empty(0)
 
     def _sample_value(
         self, table: Any, n_draws: int, horizon: float, rate: float, rng: Any, spend: Spend, owner: str
@@ -228,47 +176,28 @@ class Futures(LikelihoodModel):
         counts = np.empty((spend.v.size, n_draws), np.int64)
         values = np.empty(counts.shape)
         seed, row = seed_of(rng, owner), 0
-        for alive, given in self._pieces(table, owner):
+        for alive, given in self._chunks(table, owner, horizon):
             rows = slice(row, row + alive.size)
             part = Spend(spend.p, spend.q[rows], spend.v[rows])
             given.draw(alive, row, horizon, seed, counts[rows], values[rows], rate, part)
             row += alive.size
         return counts, values
 
-    def _pieces(self, table: Any, owner: str, size: int = CHUNK) -> Iterator[tuple[np.ndarray, Given]]:
-        """Chunks of the customers: P(alive), and what they are like if they are."""
+    def _chunks(
+        self, table: Any, owner: str, horizon: float, size: int = CHUNK
+    ) -> Iterator[tuple[np.ndarray, Given]]:
+        """Chunks of the customers: P(alive), and what they are like if they are, as far ahead as the horizon."""
         check_is_fitted(self, "params_")
         if _engines.is_lazy(table):
             raise TypeError(
                 f"{owner} gives many numbers a customer and takes no table in an engine: collect the customers that "
                 "it is about first."
             )
-        columns = self._read(table)
-        size = min(size, CHUNK)
-        for start in range(0, columns[0].size, size):
-            part = dict(zip(self._columns, (column[start : start + size] for column in columns), strict=True))
-            described = self._described(part)
-            yield described[:, 0], self._given(np.ascontiguousarray(described[:, 1:]))
+        return self._customers(table, horizon, max(1, min(size, CHUNK)))
 
-    @each_group
-    def _described(self, table: Any) -> np.ndarray:
-        """P(alive) and the table of what customers are like if alive: an array with a row per customer."""
-        columns, theta = self._read(table), self._theta()
-        return np.column_stack([self._alive(columns, theta), self._given_alive(columns, theta).table])
-
-    def _alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> np.ndarray:
-        """P(alive at T)."""
+    def _customers(self, table: Any, horizon: float, size: int) -> Iterator[tuple[np.ndarray, Given]]:
+        """The same, of a table in memory."""
         raise NotImplementedError
-
-    def _given(self, table: np.ndarray) -> Given:
-        return GivenAlive(table)
-
-    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> Given:
-        """What customers are like who are alive at T."""
-        raise TypeError(
-            f"{type(self).__name__} has expectations up to a horizon only: no later windows, no distributions of "
-            "counts and no draws."
-        )
 
 
 def seed_of(rng: Any, owner: str) -> int:

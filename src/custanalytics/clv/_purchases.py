@@ -18,8 +18,9 @@ from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._design import Customers, Design, each_group
 from custanalytics.clv._discounting import discounting
-from custanalytics.clv._futures import FINITE, Futures
+from custanalytics.clv._futures import FINITE
 from custanalytics.clv._kernels import MOST, count_impossible, multiply_by_code
+from custanalytics.clv._later_futures import LaterFutures
 
 # A check is a function of frequency, recency and T, arrays or expressions alike.
 CHECKS = (
@@ -50,7 +51,7 @@ class CustomerScore(NamedTuple):
     expected_purchases: float
 
 
-class PurchaseModel(Futures):
+class PurchaseModel(LaterFutures):
     """A model of purchases while alive, from `frequency`, `recency` and `T`.
 
     Beyond `LikelihoodModel`, a model sets the two loops of its predictions, and says by `_given_alive` what customers
