@@ -12,8 +12,10 @@ import numpy as np
 
 from custanalytics import _engines, _frames
 from custanalytics._columns import (
+    CUSTOMER_ID,
     EXPECTED_PURCHASES,
     EXPECTED_SPEND,
+    FIRST_SEEN,
     FREQUENCY,
     LIFETIME_VALUE,
     MONETARY_VALUE,
@@ -29,6 +31,7 @@ from custanalytics.clv._futures import Futures
 from custanalytics.clv._gamma_gamma import GammaGammaModel
 from custanalytics.clv._given_alive import Spend
 from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.clv._walks import CalendarModel
 
 
 class ValueScore(NamedTuple):
@@ -134,6 +137,8 @@ class CustomerValues(FrameTransformer):
 
         Raises
         ------
+        TypeError
+            If the model of purchases is on a calendar, and asks when the customer came.
         ValueError
             If the numbers cannot be those of a customer.
 
@@ -148,6 +153,7 @@ class CustomerValues(FrameTransformer):
         40.02
         """
         purchases, spend = self._models()
+        _refuse_calendar(purchases, f"{type(self).__name__}.score_one", "of that customer")
         horizon = float(self.horizon)
         row = {FREQUENCY: [frequency], RECENCY: [recency], "T": [T], MONETARY_VALUE: [monetary_value]}
         if not -inf < monetary_value < inf:
@@ -181,6 +187,8 @@ class CustomerValues(FrameTransformer):
 
         Raises
         ------
+        TypeError
+            If the model of purchases is on a calendar, and asks when the customer comes.
         sklearn.exceptions.NotFittedError
             If neither this estimator nor the models it was given are fitted.
 
@@ -199,6 +207,7 @@ class CustomerValues(FrameTransformer):
         owner = f"{type(self).__name__}.predict_new_customer"
         check_value("acquisition_cost", acquisition_cost, (NOT_NEGATIVE,), owner)
         purchases, spend = self._models()
+        _refuse_calendar(purchases, owner, "of a new customer, with 0 for frequency, recency, T and monetary_value,")
         new = {name: [0.0] for name in (FREQUENCY, RECENCY, T, MONETARY_VALUE)}
         repeats = np.asarray(self._discounted(purchases, new))
         worth = float(spend) if isinstance(spend, Real) else np.asarray(spend.predict_spend(new))
@@ -255,7 +264,8 @@ class CustomerValues(FrameTransformer):
         horizon = min(float(self.horizon), FADED / rate if rate > 0 else inf)
         if horizon == inf:
             raise ValueError(f"{owner} needs a finite horizon where discount_rate is 0.")
-        level, worth = _spend_of(spend, table, purchases._read(table)[0].size)
+        n = purchases._read(table)[-1].size
+        level, worth = _spend_of(spend, table, n)
         _, values = purchases._sample_value(table, int(n_draws), horizon, rate, rng, level, owner)
         return self._value(values, worth)
 
@@ -279,6 +289,15 @@ class CustomerValues(FrameTransformer):
 
     def _force(self) -> float:
         return force_of_discount(float(self.discount_rate), self.time_unit)
+
+
+def _refuse_calendar(purchases: Any, owner: str, whom: str) -> None:
+    """Raise a TypeError where what is expected of a customer depends on the date."""
+    if isinstance(purchases, CalendarModel):
+        raise TypeError(
+            f"{owner} knows no dates, and what {type(purchases).__name__} expects depends on them. Call predict or "
+            f"transform with a table {whom} that also has {CUSTOMER_ID} and {FIRST_SEEN}."
+        )
 
 
 @lru_cache(maxsize=64)

@@ -183,9 +183,7 @@ class Futures(LikelihoodModel):
             row += alive.size
         return counts, values
 
-    def _chunks(
-        self, table: Any, owner: str, horizon: float, size: int = CHUNK
-    ) -> Iterator[tuple[np.ndarray, Given]]:
+    def _chunks(self, table: Any, owner: str, horizon: float, size: int = CHUNK) -> Iterator[tuple[np.ndarray, Given]]:
         """Chunks of the customers: P(alive), and what they are like if they are, as far ahead as the horizon."""
         check_is_fitted(self, "params_")
         if _engines.is_lazy(table):

@@ -1,31 +1,24 @@
-"""What models with covariates that change with time share: reading, fitting, and expectations over a calendar."""
+"""What models with covariates that change with time share: parameters, fitting, and the score of a fit."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from custanalytics._columns import (
-    CUSTOMER_ID,
-    DAYS_PER_UNIT,
-)
+from custanalytics._columns import DAYS_PER_UNIT
 from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, Number, OneOf, Rule, check_params, check_value
 from custanalytics.clv import _fit
-from custanalytics.clv._calendar import Calendar, Pieces, unit_length
-from custanalytics.clv._covariates import DROPOUT, RATE
-from custanalytics.clv._design import FARTHEST, group_codes
-from custanalytics.clv._discounting import FADED
+from custanalytics.clv._calendar_futures import CalendarFutures
 from custanalytics.clv._walks import PERIODS, CalendarModel
-from custanalytics.clv._windows import Objective, Watched, Window, discounted_sums
+from custanalytics.clv._windows import Objective, Watched
 from custanalytics.exceptions import FitWarning
 
 
-class TimeVaryingModel(CalendarModel):
+class TimeVaryingModel(CalendarFutures):
     """A model whose processes run faster or slower by covariates that change with time."""
 
     _learned: ClassVar[tuple[str, ...]] = (*CalendarModel._learned, "coefficients_")
@@ -158,140 +151,11 @@ class TimeVaryingModel(CalendarModel):
         value = self._likelihoods(watched, *self._weights(calendar, coefficients), self._theta())[0]
         return float(value + coefficients[: watched.bought.size] @ watched.bought) / float(watched.weight.sum())
 
-    def predict_alive(self, table: Any) -> np.ndarray:
-        """Probability that each customer is still active at the end of the observation.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            One row per customer, with `customer_id`, `first_seen`, `frequency`, `recency` and `T`.
-
-        Returns
-        -------
-        ndarray of shape (n_customers,)
-            P(alive at `T`).
-        """
-        theta, calendar = self._theta(), self._calendar()
-        frame, x, *times = self._read(table)
-        before, after = self._pieces(calendar, frame, *times)
-        return self._alive(x, before, after, theta, *self._weights(calendar, self._coefficients()))
-
-    def predict_purchases(self, table: Any, horizon: float) -> np.ndarray:
-        """Expected number of purchases of each customer in the `horizon` after the observation.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            One row per customer, with `customer_id`, `first_seen`, `frequency`, `recency` and `T`. A new customer has
-            0 for the last three.
-        horizon : float
-            Length of the time ahead, (T, T + horizon], in `time_unit`; `intervals` must cover it.
-
-        Returns
-        -------
-        ndarray of shape (n_customers,)
-            Expected purchases; P(alive) is included.
-
-        Raises
-        ------
-        InvalidDataError
-            If the intervals end before the horizon.
-        """
-        return self._ahead(table, horizon, 0.0, "predict_purchases")
-
-    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> np.ndarray:
-        """Expected purchases in the `horizon` ahead, each discounted to the end of the observation.
-
-        Parameters
-        ----------
-        table : frame or mapping of arrays
-            One row per customer, as for `predict_purchases`.
-        horizon : float
-            Length of the time ahead in `time_unit`; `intervals` must cover it.
-        rate : float
-            Continuous rate of discount per `time_unit`: a purchase after t counts exp(-rate * t).
-
-        Returns
-        -------
-        ndarray of shape (n_customers,)
-            Discounted expected purchases.
-
-        Raises
-        ------
-        InvalidDataError
-            If the intervals end before the horizon.
-        """
-        check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
-        return self._ahead(table, horizon, float(rate), "predict_discounted_purchases")
-
-    def _ahead(self, table: Any, horizon: float, discount: float, method: str) -> np.ndarray:
-        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.{method}")
-        theta, calendar = self._theta(), self._calendar()
-        frame, x, first, t_x, age = self._read(table)
-        before, after = self._pieces(calendar, frame, first, t_x, age)
-        rates, hazards = self._weights(calendar, self._coefficients())
-        bought, aged = ((before.exposure(each) + after.exposure(each)) for each in (rates, hazards))
-        result = self._alive(x, before, after, theta, rates, hazards)
-        length = unit_length(self.time_unit)
-        rows = calendar.rows_of(frame[CUSTOMER_ID].to_list(), type(self).__name__)
-        now = first + age * length
-        end = min(float(horizon), FADED / discount) if discount > 0 else float(horizon)
-        calendar.cover(rows, now, now + end * length, frame[CUSTOMER_ID].to_list(), f"up to {horizon:g} ahead")
-        codes, found = group_codes((now, rows.astype(np.float64)))
-        order = np.argsort(codes, kind="stable")
-        bounds = np.searchsorted(codes, np.arange(found + 1), sorter=order)
-        leaders = order[bounds[:-1]]
-        pieces = calendar.pieces(rows[leaders], now[leaders], now[leaders] + end * length, length)
-        memory = self._static.from_params(**self.params_)._memory() / max(1.0, rates.max(), hazards.max())
-        for group, (low, high) in enumerate(pairwise(bounds)):
-            own = slice(pieces.bounds[group], pieces.bounds[group + 1])
-            at = order[low:high]
-            window = Window(pieces.length[own], rates[pieces.interval[own]], hazards[pieces.interval[own]])
-            sums = discounted_sums(window.edges(), discount, memory)
-            result[at] *= self._if_alive(x[at], bought[at], aged[at], window, *sums, theta)
-        return result
-
     def _likelihoods(
         self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray
     ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Log-likelihood, and its derivatives by theta and by the logarithms of each interval's rate and hazard."""
         raise NotImplementedError
-
-    def _alive(
-        self, x: np.ndarray, before: Pieces, after: Pieces, theta: np.ndarray, rates: np.ndarray, hazards: np.ndarray
-    ) -> np.ndarray:
-        """P(alive at T)."""
-        raise NotImplementedError
-
-    def _if_alive(
-        self,
-        x: np.ndarray,
-        bought: np.ndarray,
-        aged: np.ndarray,
-        window: Window,
-        times: np.ndarray,
-        weights: np.ndarray,
-        theta: np.ndarray,
-    ) -> np.ndarray:
-        """Weighted sum of the purchases expected within each of some times, of customers who are alive.
-
-        `bought` and `aged` are how much time counted so far, for purchases and for dropout.
-        """
-        raise NotImplementedError
-
-    def _weights(self, calendar: Calendar, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How fast purchases and dropout run in each interval: shapes (n_intervals,)."""
-        names, at, result = self._covariates(), 0, []
-        for columns in (self._processes().get(process, ()) for process in (RATE, DROPOUT)):
-            values = calendar.values[:, [names.index(name) for name in columns]]
-            exponents = values @ coefficients[at : at + len(columns)]
-            result.append(np.exp(np.clip(exponents, -FARTHEST, FARTHEST)))
-            at += len(columns)
-        return result[0], result[1]
-
-    def _coefficients(self) -> np.ndarray:
-        pairs = ((process, name) for process, names in self._processes().items() for name in names)
-        return np.array([self.coefficients_[process][name] for process, name in pairs])
 
     def _penalty(self, unit: float) -> _fit.Penalty:
         penalty, k = super()._penalty(unit), len(self._names)

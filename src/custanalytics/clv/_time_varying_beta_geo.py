@@ -11,6 +11,7 @@ from custanalytics import _jit
 from custanalytics.clv import _fit
 from custanalytics.clv._beta_geo import BetaGeoModel
 from custanalytics.clv._calendar import Pieces
+from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
 from custanalytics.clv._time_varying import TimeVaryingModel
 from custanalytics.clv._windows import Watched, Window
@@ -175,3 +176,7 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
         horizons = np.interp(times, window.edges(), exposures) if np.isfinite(exposures[-1]) else exposures[-1:]
         _jit.run(BetaGeoModel._purchases_loop, x.size, x, bought, theta, horizons, weights, out=(result,), size=512)
         return result
+
+    def _given_alive(self, x: np.ndarray, bought: np.ndarray, aged: np.ndarray, theta: np.ndarray) -> GivenAlive:
+        r, alpha, a, b = theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + bought, a=a, c=b + x)

@@ -11,6 +11,7 @@ from custanalytics import _jit
 from custanalytics._params import InstanceOf, Rule
 from custanalytics.clv._calendar import Pieces
 from custanalytics.clv._covariates import DROPOUT
+from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._kernels_varying import varying_loop
 from custanalytics.clv._limits import LIFETIMES, PURCHASES, Limits
 from custanalytics.clv._pareto_nbd import ParetoNBDModel
@@ -196,6 +197,10 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
             result += weight * rate * (now / ages) ** s * lived
             ages = ages + hazard * length
         return (r + x) / (alpha + bought) * result
+
+    def _given_alive(self, x: np.ndarray, bought: np.ndarray, aged: np.ndarray, theta: np.ndarray) -> GivenAlive:
+        r, alpha, s, beta = theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + bought, s=s, beta=beta + aged)
 
 
 def customers(

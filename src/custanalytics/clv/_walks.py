@@ -11,8 +11,8 @@ from custanalytics import _frames, _params
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, FIRST_SEEN, FREQUENCY, QUANTITY, RECENCY, TIMESTAMP, T
 from custanalytics.clv._base import LikelihoodModel, check_weight, refuse
 from custanalytics.clv._calendar import MICROSECONDS_A_DAY, Calendar, Pieces, unit_length
-from custanalytics.clv._covariates import RATE
-from custanalytics.clv._design import compress
+from custanalytics.clv._covariates import DROPOUT, RATE
+from custanalytics.clv._design import FARTHEST, compress
 from custanalytics.clv._purchases import PurchaseModel
 from custanalytics.clv._windows import Watched
 from custanalytics.exceptions import InvalidDataError
@@ -50,6 +50,20 @@ class CalendarModel(LikelihoodModel):
         names = self._covariates()
         return [names.index(name) for columns in self._processes().values() for name in columns]
 
+    def _weights(self, calendar: Calendar, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How fast purchases and dropout run in each interval: shapes (n_intervals,)."""
+        names, at, result = self._covariates(), 0, []
+        for columns in (self._processes().get(process, ()) for process in (RATE, DROPOUT)):
+            values = calendar.values[:, [names.index(name) for name in columns]]
+            exponents = values @ coefficients[at : at + len(columns)]
+            result.append(np.exp(np.clip(exponents, -FARTHEST, FARTHEST)))
+            at += len(columns)
+        return result[0], result[1]
+
+    def _coefficients(self) -> np.ndarray:
+        pairs = ((process, name) for process, names in self._processes().items() for name in names)
+        return np.array([self.coefficients_[process][name] for process, name in pairs])
+
     def _likelihood(self) -> tuple[Callable[..., None], np.ndarray]:
         raise ValueError(
             f"{type(self).__name__} has no likelihood of the distinct rows of a table: no posterior of its parameters "
@@ -71,13 +85,13 @@ class CalendarModel(LikelihoodModel):
 
     def _pieces(
         self, calendar: Calendar, frame: Any, first: np.ndarray, t_x: np.ndarray, age: np.ndarray
-    ) -> tuple[Pieces, Pieces]:
-        """Customers' time before and after the last purchase."""
+    ) -> tuple[np.ndarray, Pieces, Pieces]:
+        """The number of each customer's intervals, and the time before and after the last purchase."""
         length, ids = unit_length(self.time_unit), frame[CUSTOMER_ID].to_list()
         rows = calendar.rows_of(ids, type(self).__name__)
         last, now = first + t_x * length, first + age * length
         calendar.cover(rows, first, now, ids, WATCHED)
-        return calendar.pieces(rows, first, last, length), calendar.pieces(rows, last, now, length)
+        return rows, calendar.pieces(rows, first, last, length), calendar.pieces(rows, last, now, length)
 
     def _watch(self, calendar: Calendar, table: Any, sample_weight: Any) -> Watched:
         frame, x, first, t_x, age = self._read(table)

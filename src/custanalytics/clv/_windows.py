@@ -49,6 +49,46 @@ class Window(NamedTuple):
             return ends, Window(ends - begins, self.rates[at], self.hazards[at])
 
 
+class Ahead(NamedTuple):
+    """Time ahead of groups of customers, in pieces of one speed, those of one group after the other.
+
+    The last piece of each has no end: `within` says how much of it is meant.
+    """
+
+    bounds: np.ndarray  # where those of each group begin, and the end of the last: (n_groups + 1,)
+    begin: np.ndarray  # from now on
+    length: np.ndarray
+    rates: np.ndarray
+    hazards: np.ndarray
+
+    @classmethod
+    def of(cls, pieces: Pieces, begin: np.ndarray, rates: np.ndarray, hazards: np.ndarray) -> Ahead:
+        """Pieces of a calendar with the speeds of its intervals; neighbours that are alike become one."""
+        rates, hazards = rates[pieces.interval], hazards[pieces.interval]
+        new = np.append(True, (np.diff(rates) != 0) | (np.diff(hazards) != 0))[: rates.size]
+        new[pieces.bounds[:-1]] = True
+        first = np.flatnonzero(new)
+        bounds = np.searchsorted(first, pieces.bounds)
+        length = np.add.reduceat(pieces.length, first)
+        length[bounds[1:] - 1] = inf
+        return cls(bounds, begin[first], length, rates[first], hazards[first])
+
+    def within(self, start: float, horizon: float) -> Ahead:
+        """The part from `start` to `start` + `horizon`: pieces outside have no length."""
+        before = np.maximum(start - self.begin, 0.0)
+        left = horizon - np.maximum(self.begin - start, 0.0)
+        return self._replace(length=np.maximum(np.minimum(self.length - before, left), 0.0))
+
+    def passed(self, speeds: np.ndarray) -> np.ndarray:
+        """How much time counts in each group at these speeds: shape (n_groups,)."""
+        return np.add.reduceat(self.length * speeds, self.bounds[:-1])
+
+    def window(self, group: int) -> Window:
+        """That of one group."""
+        own = slice(self.bounds[group], self.bounds[group + 1])
+        return Window(self.length[own], self.rates[own], self.hazards[own])
+
+
 @dataclass
 class Objective:
     """The function of log-parameters and coefficients to minimise: value and gradient."""

@@ -1,0 +1,190 @@
+"""What lies ahead of customers on a calendar: expectations, distributions and draws under covariates to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from custanalytics._columns import CUSTOMER_ID
+from custanalytics._params import NOT_NEGATIVE, Number, check_value
+from custanalytics.clv._calendar import Pieces, unit_length
+from custanalytics.clv._design import group_codes
+from custanalytics.clv._discounting import FADED
+from custanalytics.clv._futures import CHUNK, FINITE, Futures, Given
+from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._given_calendar import GivenCalendar
+from custanalytics.clv._walks import CalendarModel
+from custanalytics.clv._windows import Ahead, Window, discounted_sums
+
+
+class Facing(NamedTuple):
+    """Customers at the end of the observation: who they are, and what time is ahead of them."""
+
+    x: np.ndarray
+    alive: np.ndarray
+    bought: np.ndarray  # how much time counted so far, for purchases
+    aged: np.ndarray  # and for dropout
+    group: np.ndarray  # of each, among those of `ahead`
+    ahead: Ahead
+
+
+class CalendarFutures(Futures, CalendarModel):
+    """Predictions of a model on a calendar."""
+
+    def predict_alive(self, table: Any, *, ahead: float = 0) -> np.ndarray:
+        """Probability that each customer is active at the end of the observation, or some time after it.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `customer_id`, `first_seen`, `frequency`, `recency` and `T`.
+        ahead : float, default=0
+            How long after the end of the observation, in `time_unit`; `intervals` must cover it.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            P(alive at `T` + `ahead`).
+
+        Raises
+        ------
+        InvalidDataError
+            If the intervals end before.
+        """
+        check_value("ahead", ahead, (Number(0),), f"{type(self).__name__}.predict_alive")
+        if ahead > 0:
+            return self._later(table, float(ahead), lambda given: given.stay(float(ahead)))
+        return self._facing(table, 0.0).alive
+
+    def predict_purchases(self, table: Any, horizon: float, *, start: float = 0) -> np.ndarray:
+        """Expected number of purchases of each customer in the `horizon` after the observation, or in a later window.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, with `customer_id`, `first_seen`, `frequency`, `recency` and `T`. A new customer has
+            0 for the last three.
+        horizon : float
+            Length of the time ahead in `time_unit`; `intervals` must cover it.
+        start : float, default=0
+            How long after the observation it begins, in `time_unit`: purchases in (T + start, T + start + horizon] are
+            counted.
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            Expected purchases; P(alive) is included.
+
+        Raises
+        ------
+        InvalidDataError
+            If the intervals end before the horizon.
+        """
+        check_value("start", start, (FINITE,), f"{type(self).__name__}.predict_purchases")
+        if start > 0:
+            check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
+            end = float(start) + float(horizon)
+            return self._later(table, end, lambda given: given.window(float(start), float(horizon)))
+        return self._expected(table, horizon, 0.0, "predict_purchases")
+
+    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> np.ndarray:
+        """Expected purchases in the `horizon` ahead, each discounted to the end of the observation.
+
+        Parameters
+        ----------
+        table : frame or mapping of arrays
+            One row per customer, as for `predict_purchases`.
+        horizon : float
+            Length of the time ahead in `time_unit`; `intervals` must cover it.
+        rate : float
+            Continuous rate of discount per `time_unit`: a purchase after t counts exp(-rate * t).
+
+        Returns
+        -------
+        ndarray of shape (n_customers,)
+            Discounted expected purchases.
+
+        Raises
+        ------
+        InvalidDataError
+            If the intervals end before the horizon.
+        """
+        check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
+        return self._expected(table, horizon, float(rate), "predict_discounted_purchases")
+
+    def _expected(self, table: Any, horizon: float, discount: float, method: str) -> np.ndarray:
+        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.{method}")
+        end = min(float(horizon), FADED / discount) if discount > 0 else float(horizon)
+        theta, facing = self._theta(), self._facing(table, end)
+        result, ahead = facing.alive, facing.ahead.within(0.0, end)
+        memory = self._static.from_params(**self.params_)._memory()
+        order = np.argsort(facing.group, kind="stable")
+        bounds = np.searchsorted(facing.group, np.arange(ahead.bounds.size), sorter=order)
+        for group, (low, high) in enumerate(pairwise(bounds)):
+            at, window = order[low:high], ahead.window(group)
+            fastest = max(1.0, window.rates.max(), window.hazards.max())
+            sums = discounted_sums(window.edges(), discount, memory / fastest)
+            result[at] *= self._if_alive(facing.x[at], facing.bought[at], facing.aged[at], window, *sums, theta)
+        return result
+
+    def _later(self, table: Any, end: float, of: Callable[[Given], np.ndarray]) -> np.ndarray:
+        """What lies ahead of customers if they are alive, times the chance that they are."""
+        result = [alive * of(given) for alive, given in self._customers(table, end, CHUNK)]
+        return np.concatenate(result) if result else np.empty(0)
+
+    def _customers(self, table: Any, horizon: float, size: int) -> Iterator[tuple[np.ndarray, Given]]:
+        facing = self._facing(table, horizon)
+        described = self._given_alive(facing.x, facing.bought, facing.aged, self._theta())
+        given = GivenCalendar(described.table, facing.group, facing.ahead)
+        for start in range(0, facing.x.size, size):
+            rows = np.arange(start, min(start + size, facing.x.size))
+            yield facing.alive[rows], given.pick(rows)
+
+    def _facing(self, table: Any, end: float) -> Facing:
+        """The customers of a table, and the covariates to come for as long as `end`."""
+        theta, calendar = self._theta(), self._calendar()
+        frame, x, first, t_x, age = self._read(table)
+        rows, before, after = self._pieces(calendar, frame, first, t_x, age)
+        rates, hazards = self._weights(calendar, self._coefficients())
+        bought, aged = ((before.exposure(each) + after.exposure(each)) for each in (rates, hazards))
+        alive = self._alive(x, before, after, theta, rates, hazards)
+        length = unit_length(self.time_unit)
+        now = first + age * length
+        calendar.cover(rows, now, now + end * length, frame[CUSTOMER_ID].to_list(), f"up to {end:g} ahead")
+        group, found = group_codes((now, rows.astype(np.float64)))
+        leaders = np.empty(found, np.int64)
+        leaders[group] = np.arange(group.size)
+        rows, now = rows[leaders], now[leaders]
+        pieces = calendar.pieces(rows, now, now + end * length, length)
+        each = np.repeat(now, np.diff(pieces.bounds))
+        begin = (np.maximum(calendar.start[pieces.interval], each) - each) / length
+        return Facing(x, alive, bought, aged, group, Ahead.of(pieces, begin, rates, hazards))
+
+    def _alive(
+        self, x: np.ndarray, before: Pieces, after: Pieces, theta: np.ndarray, rates: np.ndarray, hazards: np.ndarray
+    ) -> np.ndarray:
+        """P(alive at T)."""
+        raise NotImplementedError
+
+    def _if_alive(
+        self,
+        x: np.ndarray,
+        bought: np.ndarray,
+        aged: np.ndarray,
+        window: Window,
+        times: np.ndarray,
+        weights: np.ndarray,
+        theta: np.ndarray,
+    ) -> np.ndarray:
+        """Weighted sum of the purchases expected within each of some times, of customers who are alive.
+
+        `bought` and `aged` are how much time counted so far, for purchases and for dropout.
+        """
+        raise NotImplementedError
+
+    def _given_alive(self, x: np.ndarray, bought: np.ndarray, aged: np.ndarray, theta: np.ndarray) -> GivenAlive:
+        """What customers are like who are alive at T, at a rate and a hazard of 1."""
+        raise NotImplementedError
