@@ -207,7 +207,7 @@ class CustomerValues(FrameTransformer):
         owner = f"{type(self).__name__}.predict_new_customer"
         check_value("acquisition_cost", acquisition_cost, (NOT_NEGATIVE,), owner)
         purchases, spend = self._models()
-        _refuse_calendar(purchases, owner, "of a new customer, with 0 for frequency, recency, T and monetary_value,")
+        _refuse_calendar(purchases, owner, "of a new customer, with 0 for the rest,")
         new = {name: [0.0] for name in (FREQUENCY, RECENCY, T, MONETARY_VALUE)}
         repeats = np.asarray(self._discounted(purchases, new))
         worth = float(spend) if isinstance(spend, Real) else np.asarray(spend.predict_spend(new))
@@ -296,7 +296,7 @@ def _refuse_calendar(purchases: Any, owner: str, whom: str) -> None:
     if isinstance(purchases, CalendarModel):
         raise TypeError(
             f"{owner} knows no dates, and what {type(purchases).__name__} expects depends on them. Call predict or "
-            f"transform with a table {whom} that also has {CUSTOMER_ID} and {FIRST_SEEN}."
+            f"transform with a table {whom} that has {CUSTOMER_ID} and {FIRST_SEEN}, and intervals that cover the time."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.clv import _fit, _kernels_calendar
+from custanalytics.clv import _fit, _kernels_calendar, _kernels_calendar_counts
 from custanalytics.clv._given_alive import NO_SPEND, GivenAlive, Spend
 from custanalytics.clv._kernels_futures import BETA, SCALE, S
 from custanalytics.clv._windows import Ahead
@@ -89,10 +89,13 @@ class GivenCalendar(GivenAlive):
         return GivenAlive(table)
 
     def _counts(self, n: np.ndarray, horizon: float, exactly: float) -> np.ndarray:
-        out = np.empty((len(self.table), n.shape[1]))
-        inputs = (self.table, self.group, *_pieces(self.ahead.within(0.0, horizon)), n, exactly)
-        _jit.run(_kernels_calendar.counts_loop, len(self.table), *inputs, out=(out,), size=64)
-        return out
+        order = np.argsort(n, axis=1)
+        out, result = (np.empty((len(self.table), n.shape[1])) for _ in range(2))
+        ascending = np.ascontiguousarray(np.take_along_axis(n, order, axis=1))
+        inputs = (self.table, self.group, *_pieces(self.ahead.within(0.0, horizon)), ascending, exactly)
+        _jit.run(_kernels_calendar_counts.counts_loop, len(self.table), *inputs, out=(out,), size=64)
+        np.put_along_axis(result, np.broadcast_to(order, out.shape), out, axis=1)
+        return result
 
 
 def unit(horizon: float) -> float:

@@ -14,57 +14,11 @@ from math import exp, inf, isinf, log, log1p
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics._special import log_rising
 from custanalytics.clv import _kernels_pareto_nbd as pareto
-from custanalytics.clv._kernels_counts import life_integral
 from custanalytics.clv._kernels_draws import amount, begin, lifetime, log_gamma, poisson, share, uniform, waiting
 from custanalytics.clv._kernels_futures import BETA, SCALE, SHAPE, A, C, S, purchases_between
 
-_NEGLIGIBLE = 1e-17
 _mean_lifetime = pareto.mean_lifetime
-
-
-@kernel
-def count_chance(count, shape, scale, s, beta, first, last, length, rates, hazards, exactly):
-    """P(X = count), or without `exactly` P(X >= count), within the pieces from `first` to `last`.
-
-    A sum over the pieces in which a life ends, or in which the last of the purchases comes. In the time of purchases
-    the lifetime is that of a constant hazard within each.
-    """
-    total, passed, aged = 0.0, 0.0, 0.0
-    for k in range(first, last):
-        stays = exp(-s * log1p(aged / beta))
-        if stays <= _NEGLIGIBLE * total:
-            break
-        if length[k] > 0.0:
-            ahead, left = rates[k] * length[k], (beta + aged) * (rates[k] / hazards[k])
-            total += stays * life_integral(count, shape, scale, s, 0.0, left, ahead, exactly, passed)
-            passed += ahead
-            aged += hazards[k] * length[k]
-    if exactly > 0.0 and not isinf(passed):
-        events = -count * log1p(scale / passed) if count > 0.0 else 0.0
-        ways = log_rising(shape, count) - log_rising(1.0, count) + events
-        total += exp(ways - shape * log1p(passed / scale) - s * log1p(aged / beta))
-    return min(total, 1.0)
-
-
-@kernel
-def counts_loop(start, stop, given, group, bounds, length, rates, hazards, n, exactly, out):
-    """P(X = n), or without `exactly` P(X >= n), for customers who are alive now and have a lifetime."""
-    for i in range(start, stop):
-        shape, scale, s, beta = given[i, SHAPE], given[i, SCALE], given[i, S], given[i, BETA]
-        first, last = bounds[group[i]], bounds[group[i] + 1]
-        some = False
-        for k in range(first, last):
-            some = some or length[k] > 0.0
-        for at in range(n.shape[1]):
-            count = n[i % n.shape[0], at]
-            if not some:
-                out[i, at] = 1.0 if count <= 0.0 else 0.0
-            elif exactly == 0.0 and count <= 0.0:
-                out[i, at] = 1.0
-            else:
-                out[i, at] = count_chance(count, shape, scale, s, beta, first, last, length, rates, hazards, exactly)
 
 
 @kernel

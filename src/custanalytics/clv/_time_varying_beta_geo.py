@@ -87,7 +87,8 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
 
     .. math:: L = \\prod_{j=1}^x e^{\\gamma z(t_j)} \\, L_{BG/NBD}\\big(x, A(t_x), A(T)\\big)
 
-    is exact; so are P(alive) and expectations, with A in place of time. Discounting is by calendar time.
+    is exact; so are P(alive), expectations, distributions and draws of counts, with A in place of time. Discounting is
+    by calendar time: a drawn purchase has the date at which A reaches its time.
 
     References
     ----------
@@ -109,6 +110,8 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
     >>> table["first_seen"] = np.array(["1997-02-23"], "datetime64[us]")
     >>> model.predict_purchases(table, horizon=4).round(3)
     array([0.27])
+    >>> model.predict_count_probabilities(table, n=[0, 1, 2], horizon=4).round(3)
+    array([[0.783, 0.174, 0.035]])
     """
 
     _names: ClassVar[tuple[str, ...]] = BetaGeoModel._names

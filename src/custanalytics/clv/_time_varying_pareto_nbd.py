@@ -100,6 +100,13 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
 
     .. math:: \\frac{r+x}{\\alpha+A(T)} \\int_T^{T+t} \\Big( \\frac{\\beta+B(T)}{\\beta+B(u)} \\Big)^s A'(u) du.
 
+    With :math:`P_n(a)` the negative binomial probability of n purchases after a time a at shape r+x and scale
+    :math:`\\alpha+A(T)`, and :math:`S(u)` the power under that integral, the chance of n purchases, given alive, is
+
+    .. math:: P_n\\big(A(T+t)-A(T)\\big) S(T+t) - \\int_T^{T+t} P_n\\big(A(u)-A(T)\\big) dS(u),
+
+    a positive integral on each piece, to a relative error of about 1e-11.
+
     References
     ----------
     .. [1] P. Bachmann, M. Meierer and J. Naef (2021), "The Role of Time-Varying Contextual Factors in Latent Attrition
@@ -119,6 +126,8 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
     >>> table["first_seen"] = np.array(["1997-02-23"], "datetime64[us]")
     >>> model.predict_purchases(table, horizon=4).round(3)
     array([0.326])
+    >>> model.predict_count_probabilities(table, n=[0, 1, 2], horizon=4).round(3)
+    array([[0.746, 0.196, 0.046]])
     """
 
     _names: ClassVar[tuple[str, ...]] = ParetoNBDModel._names

@@ -1,0 +1,159 @@
+"""How many purchases come within a lifetime where rates of purchase and of dropout change with time, piece by piece.
+
+A sum over the pieces of one integral each of a positive function: over the time at which the life ends, or at which the
+last of the purchases comes while alive. In the time of purchases, u, the hazard of a piece is constant, so that the
+integrand is exp(n L(u)) times what does not depend on n, with L = log(u / (scale + u)): a rule serves many n at once.
+"""
+
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+from math import exp, expm1, inf, isinf, log, log1p
+
+import numpy as np
+
+from custanalytics._jit import kernel
+from custanalytics._special import log_rising
+from custanalytics.clv._kernels_futures import BETA, SCALE, SHAPE, S
+
+# A Gauss-Legendre rule on [0, 1], used panel by panel.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
+_STEEP = 10.0  # by how much the logarithm of the integrand may change over a panel
+_WIDEST = 2.0
+_NEGLIGIBLE = 46.0
+_LOW_POWER = 8.0  # up to which a panel may reach the origin: the rule is exact for such polynomials
+_SPREAD = 4.0  # most that counts which share their panels are apart
+_PURE = 1e17  # by how much time exceeds all scales where the integrand is a power of it
+
+
+@kernel
+def log_density(t, shape, scale, s, left, passed, dying):
+    """Logarithm of what does not depend on n, at a time t into the piece, up to a constant of the piece.
+
+    With `dying` that is P(no event until then) and the density of a life's end; without, the density of an event while
+    alive.
+    """
+    return -(shape + 1.0 - dying) * log1p((passed + t) / scale) - (s + dying) * log1p(t / left)
+
+
+@kernel
+def add_panel(y, panel, unit, level, shape, scale, s, left, passed, dying, n, constants, out):
+    """Add to `out` the integrals over a panel of y, t = unit (e^y - 1), for each n."""
+    for k in range(_NODES.size):
+        at = y + panel * _NODES[k]
+        t = unit * expm1(at)
+        growth = -log1p(scale / (passed + t))
+        base = level + log_density(t, shape, scale, s, left, passed, dying) + at
+        weight = panel * _WEIGHTS[k]
+        for j in range(n.size):
+            out[j] += weight * exp(constants[j] + n[j] * growth + base)
+
+
+@kernel
+def add_piece(ahead, level, floor, shape, scale, s, left, passed, dying, n, constants, out):
+    """Add to `out` the integrals over a piece that ends after a time `ahead`, for ascending n.
+
+    `left` and `level` are the scale of the lifetime and the logarithm of the integrand's constant in the piece. What is
+    known to add nothing to exp(`floor`), part of the result for the smallest n, adds nothing for the others either.
+    """
+    unit = min(scale + passed, left)
+    level += log(unit)
+    least, most = n[0], n[n.size - 1]
+    if isinf(ahead):
+        scales = (most + 1.0) * (scale + passed) + (shape + 2.0) * (scale + passed) + (s + 2.0) * left
+        top = log1p(_PURE * scales / unit)
+    else:
+        top = log1p(ahead / unit)
+    y, panel, growth, base = 0.0, _WIDEST, -inf, 0.0
+    if passed > 0.0:
+        growth = -log1p(scale / passed)
+    base = log_density(0.0, shape, scale, s, left, passed, dying)
+    origin = inf  # the first panel from a time of 0 on that is tried
+    while y < top:
+        panel = min(2.0 * panel, _WIDEST, top - y)
+        while True:
+            end = top if panel >= top - y else y + panel
+            t = unit * expm1(end)
+            end_growth = -log1p(scale / (passed + t))
+            end_base = log_density(t, shape, scale, s, left, passed, dying) + end
+            highest = constants[0] + least * end_growth + level + base + panel + log(panel)
+            empty = highest < floor - _NEGLIGIBLE
+            smooth = abs(end_base - base) <= _STEEP
+            if growth > -inf:
+                smooth = smooth and most * (end_growth - growth) + abs(end_base - base) <= _STEEP
+            elif smooth and most > _LOW_POWER:
+                origin = end_growth if isinf(origin) else origin
+                smooth = least * (origin - end_growth) > _NEGLIGIBLE + _STEEP
+            if empty or smooth:
+                break
+            panel *= 0.5
+        if not empty:
+            add_panel(y, end - y, unit, level, shape, scale, s, left, passed, dying, n, constants, out)
+        y, growth, base = end, end_growth, end_base
+    if isinf(ahead):  # a power from here on
+        for j in range(n.size):
+            out[j] += exp(constants[j] + n[j] * growth + level + base) / (shape + s)
+
+
+@kernel
+def count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dying, n, constants, out):
+    """P(X = n), or without `dying` P(X >= n + 1), within the pieces from `first` to `last`, for ascending n."""
+    whole, aged = 0.0, 0.0
+    for k in range(first, last):
+        whole += rates[k] * length[k]
+        aged += hazards[k] * length[k]
+    # n purchases, or n + 1, by somebody who is there still
+    floor = -inf
+    if not isinf(whole):
+        log_alive = -shape * log1p(whole / scale) - s * log1p(aged / beta)
+        growth = -log1p(scale / whole)
+        for j in range(n.size):
+            count = n[j] + 1.0 - dying
+            ways = log_rising(shape, count) - log_rising(1.0, count) + count * growth + log_alive
+            out[j] = exp(ways) if dying > 0.0 else 0.0
+            floor = ways if j == 0 else floor
+    passed, aged = 0.0, 0.0
+    for k in range(first, last):
+        if length[k] > 0.0:
+            left = (beta + aged) * (rates[k] / hazards[k])
+            level = -s * log1p(aged / beta) + (log(s / left) if dying > 0.0 else -log(scale))
+            ahead = rates[k] * length[k]
+            add_piece(ahead, level, floor, shape, scale, s, left, passed, dying, n, constants, out)
+            passed += ahead
+            aged += hazards[k] * length[k]
+
+
+@kernel
+def counts_loop(start, stop, given, group, bounds, length, rates, hazards, n, dying, out):
+    """P(X = n), or without `dying` P(X >= n), of customers who are alive now and have a lifetime; n ascends in rows."""
+    constants = np.empty(n.shape[1])
+    powers = np.empty(n.shape[1])
+    for i in range(start, stop):
+        shape, scale, s, beta = given[i, SHAPE], given[i, SCALE], given[i, S], given[i, BETA]
+        first, last = bounds[group[i]], bounds[group[i] + 1]
+        row, longest = i % n.shape[0], 0.0
+        for k in range(first, last):
+            longest = max(longest, length[k])
+        for j in range(n.shape[1]):
+            out[i, j] = 0.0
+            powers[j] = n[row, j] - (1.0 - dying)
+            if longest == 0.0:
+                out[i, j] = 1.0 if n[row, j] <= 0.0 else 0.0
+            elif powers[j] < 0.0:
+                out[i, j] = 1.0
+            else:
+                constants[j] = log_rising(shape, n[row, j]) - log_rising(1.0, powers[j])
+        low = 0
+        while low < powers.size and (powers[low] < 0.0 or longest == 0.0):
+            low += 1
+        while low < powers.size:
+            high = low + 1
+            while high < powers.size and powers[high] <= max(_SPREAD * powers[low], _LOW_POWER):
+                high += 1
+            some = powers[low:high], constants[low:high], out[i, low:high]
+            count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dying, *some)
+            for j in range(low, high):
+                out[i, j] = min(out[i, j], 1.0)
+            low = high
