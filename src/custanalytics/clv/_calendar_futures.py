@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import narwhals as nw
 import numpy as np
 
-from custanalytics._columns import CUSTOMER_ID
+from custanalytics import _engine_checks, _engines
+from custanalytics._columns import (
+    CUSTOMER_ID,
+    DISCOUNTED_PURCHASES,
+    EXPECTED_PURCHASES,
+    FIRST_SEEN,
+    FREQUENCY,
+    P_ALIVE,
+    RECENCY,
+    T,
+)
 from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv._calendar import Pieces, unit_length
 from custanalytics.clv._design import group_codes
@@ -16,8 +29,11 @@ from custanalytics.clv._discounting import FADED
 from custanalytics.clv._futures import CHUNK, FINITE, Futures, Given
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._given_calendar import GivenCalendar
-from custanalytics.clv._walks import CalendarModel
+from custanalytics.clv._purchases import CHECKS
+from custanalytics.clv._walks import HINT, NO_DATE, REMEDY, CalendarModel
 from custanalytics.clv._windows import Ahead, Window, discounted_sums
+
+NUMBERS = (FREQUENCY, RECENCY, T)
 
 
 class Facing(NamedTuple):
@@ -34,7 +50,7 @@ class Facing(NamedTuple):
 class CalendarFutures(Futures, CalendarModel):
     """Predictions of a model on a calendar."""
 
-    def predict_alive(self, table: Any, *, ahead: float = 0) -> np.ndarray:
+    def predict_alive(self, table: Any, *, ahead: float = 0) -> Any:
         """Probability that each customer is active at the end of the observation, or some time after it.
 
         Parameters
@@ -47,7 +63,7 @@ class CalendarFutures(Futures, CalendarModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            P(alive at `T` + `ahead`).
+            P(alive at `T` + `ahead`). For a table in an engine the table itself, with that column added.
 
         Raises
         ------
@@ -55,11 +71,9 @@ class CalendarFutures(Futures, CalendarModel):
             If the intervals end before.
         """
         check_value("ahead", ahead, (Number(0),), f"{type(self).__name__}.predict_alive")
-        if ahead > 0:
-            return self._later(table, float(ahead), lambda given: given.stay(float(ahead)))
-        return self._facing(table, 0.0).alive
+        return self._anywhere(table, P_ALIVE, "_alive_after", float(ahead))
 
-    def predict_purchases(self, table: Any, horizon: float, *, start: float = 0) -> np.ndarray:
+    def predict_purchases(self, table: Any, horizon: float, *, start: float = 0) -> Any:
         """Expected number of purchases of each customer in the `horizon` after the observation, or in a later window.
 
         Parameters
@@ -76,21 +90,18 @@ class CalendarFutures(Futures, CalendarModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            Expected purchases; P(alive) is included.
+            Expected purchases; P(alive) is included. For a table in an engine the table itself, with that column added.
 
         Raises
         ------
         InvalidDataError
             If the intervals end before the horizon.
         """
+        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
         check_value("start", start, (FINITE,), f"{type(self).__name__}.predict_purchases")
-        if start > 0:
-            check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
-            end = float(start) + float(horizon)
-            return self._later(table, end, lambda given: given.window(float(start), float(horizon)))
-        return self._expected(table, horizon, 0.0, "predict_purchases")
+        return self._anywhere(table, EXPECTED_PURCHASES, "_purchases_within", float(horizon), float(start))
 
-    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> np.ndarray:
+    def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> Any:
         """Expected purchases in the `horizon` ahead, each discounted to the end of the observation.
 
         Parameters
@@ -105,19 +116,60 @@ class CalendarFutures(Futures, CalendarModel):
         Returns
         -------
         ndarray of shape (n_customers,)
-            Discounted expected purchases.
+            Discounted expected purchases. For a table in an engine the table itself, with that column added.
 
         Raises
         ------
         InvalidDataError
             If the intervals end before the horizon.
         """
+        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
         check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
-        return self._expected(table, horizon, float(rate), "predict_discounted_purchases")
+        return self._anywhere(table, DISCOUNTED_PURCHASES, "_expected", float(horizon), float(rate))
 
-    def _expected(self, table: Any, horizon: float, discount: float, method: str) -> np.ndarray:
-        check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.{method}")
-        end = min(float(horizon), FADED / discount) if discount > 0 else float(horizon)
+    def _anywhere(self, table: Any, column: str, method: str, *args: float) -> Any:
+        """What a method predicts: an array, or a column added to a table in an engine."""
+        self._theta()
+        return (
+            self._added(table, column, method, *args)
+            if _engines.is_lazy(table)
+            else getattr(self, method)(table, *args)
+        )
+
+    def _added(self, table: Any, column: str, method: str, *args: float) -> Any:
+        """A table in an engine, checked at once, with the predictions of a method added where the rows are.
+
+        Ids and dates come to the method as texts, which all engines make without a loss.
+        """
+        lazy = _engines.read_table(table, self._columns, type(self).__name__, HINT)
+        checks = (*CHECKS, _engine_checks.Check(NO_DATE, REMEDY, lambda *_: nw.col(FIRST_SEEN).is_null()))
+        _engine_checks.refuse(lazy, checks, *_engine_checks.numbers(lazy, NUMBERS))
+        schema = lazy.collect_schema()
+        moment = nw.col(FIRST_SEEN)
+        if getattr(schema[FIRST_SEEN], "time_zone", None) is not None:
+            moment = moment.dt.replace_time_zone(None)
+        texts = {name: f"{name}_as_text" for name in (CUSTOMER_ID, FIRST_SEEN)}
+        lazy = lazy.with_columns(
+            nw.col(CUSTOMER_ID).cast(nw.String).alias(texts[CUSTOMER_ID]),
+            moment.cast(nw.String).alias(texts[FIRST_SEEN]),
+        )
+        whole = schema[CUSTOMER_ID].is_integer()
+        predict = partial(_predicted, copy(self), method, args, column, texts, whole)
+        found = _engines.map_columns(lazy, (*texts.values(), *NUMBERS), predict, {column: float})
+        return _engines.native(found.drop(*texts.values()))
+
+    def _alive_after(self, table: Any, ahead: float) -> np.ndarray:
+        if ahead > 0:
+            return self._later(table, ahead, lambda given: given.stay(ahead))
+        return self._facing(table, 0.0).alive
+
+    def _purchases_within(self, table: Any, horizon: float, start: float) -> np.ndarray:
+        if start > 0:
+            return self._later(table, start + horizon, lambda given: given.window(start, horizon))
+        return self._expected(table, horizon, 0.0)
+
+    def _expected(self, table: Any, horizon: float, discount: float) -> np.ndarray:
+        end = min(horizon, FADED / discount) if discount > 0 else horizon
         theta, facing = self._theta(), self._facing(table, end)
         result, ahead = facing.alive, facing.ahead.within(0.0, end)
         memory = self._static.from_params(**self.params_)._memory()
@@ -188,3 +240,22 @@ class CalendarFutures(Futures, CalendarModel):
     def _given_alive(self, x: np.ndarray, bought: np.ndarray, aged: np.ndarray, theta: np.ndarray) -> GivenAlive:
         """What customers are like who are alive at T, at a rate and a hazard of 1."""
         raise NotImplementedError
+
+
+def _predicted(
+    model: CalendarFutures,
+    method: str,
+    args: tuple[float, ...],
+    column: str,
+    texts: dict[str, str],
+    whole: bool,
+    values: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """What a method predicts of rows of an engine, whose ids are whole numbers or texts."""
+    ids = values[texts[CUSTOMER_ID]].tolist()
+    table = {
+        CUSTOMER_ID: [int(each) for each in ids] if whole and None not in ids else ids,
+        FIRST_SEEN: np.array(values[texts[FIRST_SEEN]], "datetime64[us]"),
+        **{name: values[name] for name in NUMBERS},
+    }
+    return {column: getattr(model, method)(table, *args)}

@@ -22,6 +22,7 @@ from custanalytics.clv._discounting import discounting
 from custanalytics.clv._gamma_gamma import GammaGammaModel
 from custanalytics.clv._posterior_value import ValueUncertainty
 from custanalytics.clv._saved import Saved
+from custanalytics.clv._walks import CalendarModel
 
 
 class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
@@ -208,8 +209,12 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
             whole = partial(_values, copy(self))
             return _engines.map_columns(lazy, needed, whole, {LIFETIME_VALUE: float})
         # Only what depends on few distinct numbers leaves the engine; the amounts are multiplied where they are.
-        counted = partial(_counts, copy(self), copy(purchases))
-        lazy = _engines.map_columns(lazy, count_columns, counted, {LIFETIME_VALUE: float})
+        if isinstance(purchases, CalendarModel):
+            method = "predict_discounted_purchases"
+            lazy = _engines.wrap(purchases._added(table, LIFETIME_VALUE, method, float(self.horizon), self._force()))
+        else:
+            counted = partial(_counts, copy(self), copy(purchases))
+            lazy = _engines.map_columns(lazy, count_columns, counted, {LIFETIME_VALUE: float})
         count, margin = nw.col(LIFETIME_VALUE), float(self.margin)
         nothing = (count == 0) | (worth == 0) | (nw.lit(margin) == 0)
         value = nw.when(nothing).then(nw.lit(0.0)).otherwise(count * worth * margin)

@@ -20,6 +20,7 @@ from custanalytics.exceptions import InvalidDataError
 SAME_LOG = "Is the table the summary of this log, with the same period and time_unit?"
 HINT = "RFMSummary makes such a table from a transaction log; model and summary have the same time_unit."
 PERIODS = {"h": MICROSECONDS_A_DAY // 24, "D": MICROSECONDS_A_DAY}
+NO_DATE, REMEDY = f"have no {FIRST_SEEN}", "Summarise the log anew."
 WATCHED = "from their first purchase to the end of the observation"
 
 
@@ -80,7 +81,7 @@ class CalendarModel(LikelihoodModel):
         frame = _frames.read(table, self._columns, type(self).__name__, HINT)
         x, t_x, age = self._static()._read(frame.to_native())
         first = _frames.times(frame, FIRST_SEEN)
-        refuse(frame, first == _frames.NO_TIME, f"have no {FIRST_SEEN}", "Summarise the log anew.")
+        refuse(frame, first == _frames.NO_TIME, NO_DATE, REMEDY)
         return frame, x, (first - first % PERIODS[self.period]).astype(np.float64), t_x, age
 
     def _pieces(
