@@ -137,6 +137,19 @@ def test_quantiles_are_those_of_the_distribution(model):
     np.testing.assert_array_equal(model.predict_count_quantiles(TABLE, levels, HORIZON), expected)
 
 
+def test_counts_of_a_new_customer_depend_on_the_date(kind, model):
+    new = {"customer_id": ["before", "in"], "frequency": [0, 0], "recency": [0.0, 0.0], "T": [0.0, 0.0]}
+    new["first_seen"] = np.array([ZERO + 110 * DAY, ZERO + 140 * DAY])  # the sale begins on day 140
+    chance = model.predict_count_probabilities(new, COUNTS, 4.0)
+    np.testing.assert_allclose(chance @ COUNTS, model.predict_purchases(new, 4.0), rtol=1e-10)
+    assert chance[1, 0] < chance[0, 0]
+    # within one interval a new customer is that of the plain model, at an alpha and a beta of the interval
+    speed = np.exp(0.7)
+    params = {**KINDS[kind], "alpha": KINDS[kind]["alpha"] / speed}
+    plain = STILL[kind].from_params(**params)
+    np.testing.assert_allclose(chance[1], plain.probability_of_purchases(COUNTS, 4.0), rtol=1e-10)
+
+
 def test_faster_purchases_are_more_and_faster_dropout_leaves_fewer(kind):
     def at_least(rate, dropout):
         effects = {"rate": {"sale": rate}}

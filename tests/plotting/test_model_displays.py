@@ -238,6 +238,18 @@ def test_covariates_that_change_move_the_expected_line(log: pd.DataFrame) -> Non
     ratio = found["twice"] / found["plain"]
     np.testing.assert_allclose(ratio[22:25], 2, rtol=1e-6)  # weeks within June; 1 June 1997 is day 151
     np.testing.assert_allclose(ratio[:21], 1, rtol=1e-6)
+    table = RFMSummary().fit_transform(few)
+    counted = FrequencyDisplay.from_estimator(
+        {"plain": ParetoNBDModel.from_params(**params), "same": same, "twice": twice}, table, max_frequency=3
+    ).expected
+    np.testing.assert_allclose(counted["same"], counted["plain"], rtol=1e-9)
+    new = table.assign(frequency=0, recency=0.0, T=0.0)
+    ages = table["T"].to_numpy()
+    wanted = sum(twice.predict_count_probabilities(new.iloc[[row]], [0, 1, 2], age)[0] for row, age in enumerate(ages))
+    np.testing.assert_allclose(counted["twice"][:3], wanted, rtol=1e-9)
+    assert counted["twice"][0] < counted["plain"][0]
+    with pytest.raises(MissingColumnError, match=r"FrequencyDisplay needs the columns \['first_seen'\]"):
+        FrequencyDisplay.from_estimator(twice, table.drop(columns="first_seen"))
 
 
 def test_conditional_expectations_as_published(split: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -11,7 +11,7 @@ from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, T
 from custanalytics._params import check_value, integer
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._models import by_name, covariates, expected_counts, weights
+from custanalytics.plotting._models import by_name, expected_counts, needed, weights
 from custanalytics.plotting._style import BLUE, INK, SERIES, Display, bare, finite, short
 
 
@@ -88,6 +88,7 @@ class FrequencyDisplay(Display):
             With `probability_of_purchases` or `predict_count_probabilities`.
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `T` and covariates that the models have: the table of the fit.
+            Models on a calendar look at `customer_id` and `first_seen` too.
         max_frequency : int, default=7
             The last group: this frequency and all above.
         sample_weight : array-like of shape (n_customers,) or str, optional
@@ -106,8 +107,8 @@ class FrequencyDisplay(Display):
         """
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
         models = by_name(estimator, ("probability_of_purchases", "predict_count_probabilities"), cls.__name__)
-        needed = list(dict.fromkeys([FREQUENCY, T, *(name for each in models.values() for name in covariates(each))]))
-        frame = _frames.read(table, needed, cls.__name__, "RFMSummary makes such a table from a log.")
+        columns = list(dict.fromkeys([FREQUENCY, T, *(name for each in models.values() for name in needed(each))]))
+        frame = _frames.read(table, columns, cls.__name__, "RFMSummary makes such a table from a log.")
         if len(frame) == 0:
             raise InvalidDataError(f"{cls.__name__} has no customers to draw: the table has 0 rows.")
         x, ages = (finite(frame, name, cls.__name__) for name in (FREQUENCY, T))

@@ -34,6 +34,17 @@ def covariates(model: Any) -> list[str]:
     return sorted({name for process in getattr(model, "coefficients_", {}).values() for name in process})
 
 
+def used(model: Any) -> list[str]:
+    """The columns of a table that a model looks at."""
+    return [str(name) for name in getattr(model, "feature_names_in_", ())]
+
+
+def needed(model: Any) -> list[str]:
+    """Those by which customers differ as soon as they come: covariates of the table, or who comes when."""
+    dated = [name for name in (CUSTOMER_ID, FIRST_SEEN) if FIRST_SEEN in used(model)]
+    return dated or covariates(model)
+
+
 def new_customer_counts(model: Any, n: np.ndarray, horizon: float) -> np.ndarray:
     """P(X(horizon) = n) of a new customer; whole horizons as integers, which models of opportunities ask for."""
     horizon = int(horizon) if horizon == int(horizon) else horizon
@@ -47,6 +58,8 @@ def expected_counts(
     model: Any, frame: nw.DataFrame[Any], ages: np.ndarray, weight: np.ndarray, n: np.ndarray
 ) -> np.ndarray:
     """How many customers make n repeat purchases up to their `ages`, in expectation: shape of `n`."""
+    if FIRST_SEEN in used(model):
+        return _dated(model, frame, ages, weight, n)
     names = covariates(model)
     if not names or not hasattr(model, "with_covariates"):
         return _alike(model, ages, weight, n)
@@ -77,6 +90,17 @@ def _alike(model: Any, ages: np.ndarray, weight: np.ndarray, n: np.ndarray) -> n
     )
 
 
+def _dated(model: Any, frame: nw.DataFrame[Any], ages: np.ndarray, weight: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """The same where it matters when a customer came: each as on the first day, and the age ahead."""
+    new = newcomers(model, frame[CUSTOMER_ID], _frames.times(frame, FIRST_SEEN), None, type(model).__name__)
+    distinct, codes = np.unique(ages, return_inverse=True)
+    total = np.zeros(n.size)
+    for at, age in enumerate(distinct.tolist()):
+        these = np.flatnonzero(codes.ravel() == at)
+        total += weight[these] @ model.predict_count_probabilities(new[these].to_native(), n, age)
+    return total
+
+
 def weights(frame: Any, sample_weight: Any, owner: str) -> np.ndarray:
     """How many customers each row stands for: 1, an array, or a column."""
     if sample_weight is None:
@@ -102,7 +126,7 @@ def newcomers(model: Any, ids: nw.Series[Any], first: np.ndarray, table: Any, ow
         FIRST_SEEN: first.view("datetime64[us]"),
     }
     frame = _frames.build(ids.to_frame(), columns)
-    names = [name for name in covariates(model) if name in getattr(model, "feature_names_in_", ())]
+    names = [name for name in covariates(model) if name in used(model)]
     if not names:
         return frame
     hint = "Pass table=..., with the covariates of each customer of the log."
