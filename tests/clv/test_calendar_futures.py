@@ -108,8 +108,31 @@ def test_counts_agree_with_many_digits():
 
 
 @pytest.mark.thorough
-def test_counts_agree_with_many_digits_in_60_cases():
-    check_counts(2, 60)
+def test_counts_agree_with_many_digits_in_30_cases():
+    check_counts(2, 30)
+
+
+def check_sums(seed, cases):
+    rng = np.random.default_rng(seed)
+    for _ in range(cases):
+        r, scale, s, beta = 10 ** rng.uniform(-3, 3, 4)
+        shape = r + float(rng.integers(0, 10 ** rng.uniform(0, 4)))
+        pieces = [tuple(10 ** rng.uniform((-3, -6, -6), (3, 6, 6))) for _ in range(rng.integers(1, 8))]
+        given = shape, scale, s, beta, pieces
+        below, above = counted(np.arange(150), *given), counted([0, 3, 150], *given, at_least=True)
+        assert (below >= 0).all()
+        assert above[0] == 1.0
+        assert below[:3].sum() + above[1] == pytest.approx(1.0, rel=1e-12)
+        assert below.sum() + above[2] == pytest.approx(1.0, rel=1e-12)
+
+
+def test_counts_and_what_is_above_them_are_all_there_is():
+    check_sums(3, 60)
+
+
+@pytest.mark.thorough
+def test_counts_and_what_is_above_them_are_all_there_is_in_500_cases():
+    check_sums(4, 500)
 
 
 def test_a_life_that_may_end_at_once_or_late_is_counted_whole():
