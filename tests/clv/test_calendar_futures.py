@@ -14,9 +14,6 @@ from tests.reference import futures
 
 from custanalytics import _jit
 from custanalytics.clv import LifetimeValue, TimeVaryingBetaGeoModel, TimeVaryingParetoNBDModel, _futures
-from custanalytics.clv._given_alive import GivenAlive
-from custanalytics.clv._given_calendar import GivenCalendar
-from custanalytics.clv._windows import Ahead
 from custanalytics.exceptions import InvalidDataError
 
 DAY = np.timedelta64(1, "D")
@@ -69,78 +66,6 @@ def test_counts_are_those_of_the_story(kind, model):
         expected = alive[at] * np.array(chances, float)
         expected[0] += 1.0 - alive[at]
         np.testing.assert_allclose(found[at], expected, rtol=1e-10)
-
-
-def test_counts_within_lifetimes_are_those_of_the_definition():
-    x, bought, aged, pieces = ahead_of(TimeVaryingParetoNBDModel, "ada")
-    r, alpha, s, beta = PARETO.values()
-    given = (r + x, alpha + bought, s, beta + aged)
-    for n, found in zip([0, 1, 4, 9], counted([0, 1, 4, 9], *given, pieces), strict=True):
-        assert found == pytest.approx(slow.by_definition(n, *given, pieces), rel=1e-11)
-
-
-def counted(n, shape, scale, s, beta, pieces, at_least=False):
-    """P(X = n), or P(X >= n), of one customer with a lifetime."""
-    length, rates, hazards = (np.array(column, float) for column in zip(*pieces, strict=True))
-    ahead = Ahead(np.array([0, length.size]), np.append(0.0, np.cumsum(length)[:-1]), length, rates, hazards)
-    table = GivenAlive.of(1, shape=shape, scale=scale, s=s, beta=beta).table
-    given = GivenCalendar(table, np.zeros(1, np.int64), ahead)
-    return (given.at_least if at_least else given.exactly)(np.array([n], float), float(length.sum()))[0]
-
-
-def check_counts(seed, cases):
-    rng = np.random.default_rng(seed)
-    with mp.workdps(25):
-        for _ in range(cases):
-            r, scale, s, beta = 10 ** rng.uniform(-3, 3, 4)
-            shape = r + float(rng.integers(0, 10 ** rng.uniform(0, 4)))
-            pieces = [tuple(10 ** rng.uniform((-3, -2, -2), (3, 2, 2))) for _ in range(rng.integers(2, 5))]
-            n = np.floor(10 ** rng.uniform(0, 2.5, 2))  # in any order
-            given = shape, scale, s, beta, pieces
-            exactly = [float(slow.lifetime_counts(int(each), *given, 18)) for each in n]
-            np.testing.assert_allclose(counted(n, *given), exactly, rtol=1e-10, atol=1e-290)
-            at_least = [float(slow.lifetime_at_least(int(each), *given, 18)) for each in n]
-            np.testing.assert_allclose(counted(n, *given, at_least=True), at_least, rtol=1e-10, atol=1e-290)
-
-
-def test_counts_agree_with_many_digits():
-    check_counts(1, 1)
-
-
-@pytest.mark.thorough
-def test_counts_agree_with_many_digits_in_30_cases():
-    check_counts(2, 30)
-
-
-def check_sums(seed, cases):
-    rng = np.random.default_rng(seed)
-    for _ in range(cases):
-        r, scale, s, beta = 10 ** rng.uniform(-3, 3, 4)
-        shape = r + float(rng.integers(0, 10 ** rng.uniform(0, 4)))
-        pieces = [tuple(10 ** rng.uniform((-3, -6, -6), (3, 6, 6))) for _ in range(rng.integers(1, 8))]
-        given = shape, scale, s, beta, pieces
-        below, above = counted(np.arange(150), *given), counted([0, 3, 150], *given, at_least=True)
-        assert (below >= 0).all()
-        assert above[0] == 1.0
-        assert below[:3].sum() + above[1] == pytest.approx(1.0, rel=1e-12)
-        assert below.sum() + above[2] == pytest.approx(1.0, rel=1e-12)
-
-
-def test_counts_and_what_is_above_them_are_all_there_is():
-    check_sums(3, 60)
-
-
-@pytest.mark.thorough
-def test_counts_and_what_is_above_them_are_all_there_is_in_500_cases():
-    check_sums(4, 500)
-
-
-def test_a_life_that_may_end_at_once_or_late_is_counted_whole():
-    # at once, or after 400 purchases: the integrand of the second piece has two peaks
-    given = 401.0, 1.0, 0.5, 1e-3, [(1.0, 1.0, 0.01), (500.0, 2.0, 30.0)]
-    with mp.workdps(25):
-        expected = float(slow.lifetime_counts(400, *given, 25))
-    assert counted([400], *given)[0] == pytest.approx(expected, rel=1e-10)
 
 
 def test_counts_are_a_distribution_with_the_expectation(model):
