@@ -130,11 +130,9 @@ class CalendarFutures(Futures, CalendarModel):
     def _anywhere(self, table: Any, column: str, method: str, *args: float) -> Any:
         """What a method predicts: an array, or a column added to a table in an engine."""
         self._theta()
-        return (
-            self._added(table, column, method, *args)
-            if _engines.is_lazy(table)
-            else getattr(self, method)(table, *args)
-        )
+        if _engines.is_lazy(table):
+            return self._added(table, column, method, *args)
+        return getattr(self, method)(table, *args)
 
     def _added(self, table: Any, column: str, method: str, *args: float) -> Any:
         """A table in an engine, checked at once, with the predictions of a method added where the rows are.
