@@ -110,3 +110,12 @@ def test_one_customer_is_scored_like_a_table(model):
 def test_no_customer_is_refused(customer):
     with pytest.raises(ValueError, match="No customer has frequency="):
         BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)
+
+
+def test_a_model_of_the_same_name_elsewhere_changes_nothing():
+    other = type("BetaGeoModel", (BetaGeoModel,), {"__module__": "elsewhere"})
+    mine = BetaGeoModel.from_params(**BG)
+    assert type(BetaGeoModel.from_json(mine.to_json())) is BetaGeoModel
+    assert type(other.from_json(other.from_params(**BG).to_json())) is other
+    value = LifetimeValue(purchases=BetaGeoModel(), spend=20.0).fit(TABLE)
+    assert type(LifetimeValue.from_json(value.to_json()).purchases_) is BetaGeoModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from math import inf, isfinite
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -69,7 +69,7 @@ class Saved(BaseEstimator):
             )
         if name != cls.__name__:
             raise InvalidDataError(f"This is a {name}: read it with {name}.from_json; got {cls.__name__}.from_json.")
-        return _restored(document)
+        return cast(Self, _restored(document, cls))
 
 
 def _document(model: Saved) -> dict[str, Any]:
@@ -106,11 +106,9 @@ def _unfitted(model: Saved) -> dict[str, Any]:
     return {"model": type(model).__name__, "settings": settings, "learned": {}}
 
 
-def _restored(document: dict[str, Any]) -> Any:
-    known = {kind.__name__: kind for kind in _kinds(Saved)}
-    if document["model"] not in known:
-        raise InvalidDataError(f"No model is called {document['model']!r}; this version knows {sorted(known)}.")
-    model = known[document["model"]]()
+def _restored(document: dict[str, Any], kind: type[Saved] | None = None) -> Any:
+    kind = _known(document["model"]) if kind is None else kind
+    model = kind()
     settings = {name: _value(value) for name, value in document["settings"].items()}
     model.set_params(**settings)
     for name, value in document["learned"].items():
@@ -135,6 +133,18 @@ def _value(plain: Any) -> Any:
         return tuple(items)
     text = bool(items) and isinstance(items[0], str)
     return np.array(items, dtype=object) if text else np.array(items, dtype=np.float64)
+
+
+def _known(name: str) -> type[Saved]:
+    """The class of a model within another: one of this library where the caller has one of the same name."""
+    known = {kind.__name__: kind for kind in sorted(_kinds(Saved), key=_is_own)}
+    if name not in known:
+        raise InvalidDataError(f"No model is called {name!r}; this version knows {sorted(known)}.")
+    return known[name]
+
+
+def _is_own(kind: type[Saved]) -> bool:
+    return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _kinds(kind: type[Saved]) -> list[type[Saved]]:
