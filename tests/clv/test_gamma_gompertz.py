@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reference import clv as cdnow_reference
 from tests.reference import gamma_gompertz as reference
+from tests.reference.differences import hessian_by_logs, symmetric
 
 from custanalytics import _jit
 from custanalytics.clv import GammaGompertzNBDModel, LifetimeValue, ParetoNBDModel, _fit
@@ -52,6 +53,37 @@ def test_likelihood_gradient_and_alive():
             alive = float(left * constant / mp.exp(exact))
             if alive > 1e-290:
                 assert model_of(theta).predict_alive(one(x, t_x, T))[0] == pytest.approx(alive, rel=1e-10)
+
+
+def test_exact_second_derivatives_are_those_of_the_gradient():
+    for x, t_x, T, theta in random_cases(300, 2):
+        sample = _fit.Sample(tuple(np.array([float(value)]) for value in (x, t_x, T)), np.ones(1))
+        exactly = _fit.total(kernels.log_likelihood_loop, sample, np.array(theta), second=True)
+        first = _fit.total(kernels.log_likelihood_loop, sample, np.array(theta))
+        np.testing.assert_array_equal(exactly[:6], first)
+        gradient = lambda at, sample=sample: _fit.total(kernels.log_likelihood_loop, sample, at)[1:]  # noqa: E731
+        differences = hessian_by_logs(gradient, theta)
+        size = np.sqrt(np.abs(np.diag(differences)))
+        # of the differences: rounding of what the slopes are made of, over the step
+        rounding = 1e-10 * (1 + x + theta[0] + theta[3] + np.abs(first[1:] * theta).max())
+        assert (np.abs(symmetric(exactly[6:]) - differences) <= 1e-6 * np.outer(size, size) + rounding).all()
+
+
+def test_who_buys_at_once_is_fitted_in_a_fraction_of_the_evaluations_that_differences_take():
+    # 50 steps to the corner of the box from each start; a gradient by differences there took 11 evaluations a step.
+    rng = np.random.default_rng(0)
+    table = {"frequency": rng.integers(0, 8, 40), "recency": np.zeros(40), "T": rng.random(40)}
+    model, calls = GammaGompertzNBDModel(), []
+
+    def counted(*args):
+        calls.append(1)
+        return kernels.log_likelihood_loop(*args)
+
+    model._loglik_loop = counted
+    with pytest.warns(FitWarning, match="who buys again does so at once"):
+        model.fit(table)
+    assert len(calls) < 2 * 60 * 7
+    assert model.converged_
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ class GammaGompertzNBDModel(CovariateModel):
               - \\int_{t_x}^T (\\alpha+u)^{-r-x} \\, dS(u) \\Big].
 
     The integral of a positive integrand is taken by Gauss-Legendre quadrature, on panels that follow its decay and
-    stay away from its singularities, together with that of its exact gradient. Given that a customer is active at T,
-    the purchases expected in the next t are [2]_
+    stay away from its singularities, together with its exact first and second derivatives. Given that a customer is
+    active at T, the purchases expected in the next t are [2]_
 
     .. math:: \\frac{r+x}{\\alpha+T} \\int_0^t \\frac{S(T+v)}{S(T)} \\, dv.
 
@@ -120,6 +120,7 @@ class GammaGompertzNBDModel(CovariateModel):
     _limits: ClassVar[Limits] = (PURCHASES, AGEING)
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "b": -1}
     _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
+    _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_gamma_gompertz.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_gamma_gompertz.alive_loop)
     _purchases_loop = staticmethod(_kernels_gamma_gompertz.purchases_loop)

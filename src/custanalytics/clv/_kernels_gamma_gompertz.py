@@ -13,15 +13,20 @@ from math import exp, expm1, inf, log, log1p
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics._special import digamma_rising, log_add, log_rising
+from custanalytics._special import digamma_rising, exp_lane, expm1_lane, log1p_lane, log_add, log_lane, log_rising
 
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
+NODES = 16  # a multiple of what a processor computes at once
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
-_STEEP = 4.0  # by how much the logarithm of an integrand may change over a panel
+_STEEP = 8.0  # by how much the logarithm of an integrand may change over a panel
+_WIDEST = 4.0  # times 1 / b: singularities beside the real line are at least pi / b away
+_APART = 2.0  # a panel is at most so many times as wide as it is away from a singularity on the real line
 _NEGLIGIBLE = 38.0
 _SATURATED = 1e-13  # of den, from 1: the hazard then no longer grows
+_FAR = 600.0  # of b u, before e^(b u) overflows
 _SMALLEST = 5e-324
+LANES, MOMENTS = 12, 30
 
 
 @kernel
@@ -52,90 +57,229 @@ def highest_later(u, b, s, beta):
 
 
 @kernel
-def dropout_integral(p, t_x, T, r, x, alpha, b, s, beta, means):
+def fill_nodes(lo, panel, p, t_x, alpha, b, s, beta, reference, lanes):
+    """The integrand of `dropout_integral` at the nodes of a panel, times their weights, and what it is made of.
+
+    In the order of `lanes`: that; u; log(1 + (u - t_x) / (alpha + t_x)); log_base; e^(-b u); q / den; 1 / den.
+    """
+    weights, us, quiet, heights = lanes[0], lanes[1], lanes[2], lanes[3]
+    falls, left, hazards = lanes[4], lanes[5], lanes[6]
+    per_a, per_beta = 1.0 / (alpha + t_x), 1.0 / beta
+    for k in range(NODES):  # this and the next loops are nothing but arithmetic: vectorised
+        us[k] = lo + panel * _NODES[k]
+        growth = expm1_lane(min(b * us[k], 700.0))
+        falls[k] = 1.0 / (1.0 + growth)
+        q = growth * falls[k]
+        hazards[k] = 1.0 / (beta * falls[k] + q)
+        left[k] = q * hazards[k]
+        heights[k] = growth * per_beta
+        quiet[k] = log1p_lane((us[k] - t_x) * per_a)
+    if b * (lo + panel) < _FAR:
+        for k in range(NODES):
+            heights[k] = log1p_lane(heights[k])
+    else:
+        for k in range(NODES):
+            heights[k] = b * us[k] + log_lane(falls[k] + (1.0 - falls[k]) * per_beta)
+    for k in range(NODES):
+        change = b * us[k] - (s + 1.0) * heights[k] - p * quiet[k] - reference
+        weights[k] = panel * _WEIGHTS[k] * exp_lane(min(change, 700.0))
+
+
+@kernel
+def add_moments(here, total, r, x, t_x, alpha, b, s, beta, order, lanes, moments):
+    """Means under the integrand over the panels so far, of weight `total`, and this one, of weight `here`.
+
+    In the order of `moments`: those of f = (log(1 + u / alpha), the derivatives by log alpha and by log b of the
+    logarithm of the density of dropping out at u, the latter less 1, log_base, q / den). At order 2 then those of
+    z (1 - z) with z = u / (alpha + u), and, with g = q / den and d = b u / den, of d, d b u (1 - 1 / den), d (1 - g)
+    and g (1 - g); and the covariances of f, the upper triangle row by row.
+    """
+    old, before = total / (total + here), log1p(t_x / alpha)
+    for k in range(NODES):
+        u = lanes[1, k]
+        lanes[0, k] /= total + here
+        lanes[7, k] = before + lanes[2, k]
+        lanes[8, k] = (r * u - x * alpha) / (alpha + u)
+        lanes[9, k] = b * u * (1.0 - (s + 1.0) * lanes[6, k])
+        lanes[10, k], lanes[11, k] = lanes[3, k], lanes[5, k]
+    means, curved, spread, moved = moments[:5], moments[5:10], moments[10:25], moments[25:30]
+    for i in range(5):
+        mean = old * means[i]
+        for k in range(NODES):
+            mean += lanes[0, k] * lanes[7 + i, k]
+        moved[i] = means[i] - mean
+        means[i] = mean
+    if order < 2:
+        return
+    for i in range(5):
+        curved[i] *= old
+    for k in range(NODES):
+        weight, z, stays = lanes[0, k], lanes[1, k] / (alpha + lanes[1, k]), beta * lanes[4, k] * lanes[6, k]
+        d = b * lanes[1, k] * lanes[6, k]
+        curved[0] += weight * z * (alpha / (alpha + lanes[1, k]))
+        curved[1] += weight * d
+        curved[2] += weight * d * d * ((beta - 1.0) * lanes[4, k])
+        curved[3] += weight * d * stays
+        curved[4] += weight * lanes[5, k] * stays
+    at = 0
+    for i in range(5):
+        for k in range(NODES):
+            lanes[7 + i, k] -= means[i]
+        for j in range(i + 1):
+            covariance = old * (spread[at] + moved[i] * moved[j])
+            for k in range(NODES):
+                covariance += lanes[0, k] * lanes[7 + i, k] * lanes[7 + j, k]
+            spread[at] = covariance
+            at += 1
+
+
+@kernel
+def dropout_integral(p, t_x, T, r, x, alpha, b, s, beta, order, lanes, moments):
     """Logarithm of the integral of (1 + (u - t_x) / (alpha + t_x))^-p e^(b u) (base / beta)^-(s+1) over [t_x, T].
 
-    Under its integrand, fills `means` with the means of the derivatives by r, alpha, b, s, beta of the logarithm of
-    the density of dropping out at u, without the terms 1 / b, 1 / s and -1 / beta. Panels end where the integrand may
-    have changed much, stay away from its singularities, and end where all the rest is negligible.
+    From order 1 on fills `moments` as `add_moments` says. Panels end where the integrand may have changed much, stay
+    away from its singularities, and end where all the rest is negligible.
     """
     a = alpha + t_x
     near = min(a, singular_before(t_x, b, beta))
     lo, total = t_x, 0.0
-    means[:] = 0.0
+    moments[:] = 0.0
     reference = b * t_x - (s + 1.0) * log_base(t_x, b, beta)
     while lo < T:
         base = den(lo, b, beta)
         slope = abs(b - (s + 1.0) * b / base - p / (alpha + lo))
-        panel = min(T - lo, near + (lo - t_x), _STEEP / slope if slope > 0.0 else inf)
+        panel = min(T - lo, _APART * (near + (lo - t_x)), _STEEP / slope if slope > 0.0 else inf)
         if abs(base - 1.0) > _SATURATED:
-            panel = min(panel, 2.0 / b)
+            panel = min(panel, _WIDEST / b)
         for _ in range(60):
             end = lo + panel
             later = abs(b - (s + 1.0) * b / den(end, b, beta) - p / (alpha + end))
             if later * panel <= 1.5 * _STEEP:
                 break
             panel *= 0.5
-        for k in range(_NODES.size):
-            u = lo + panel * _NODES[k]
-            scaled, height = 1.0 / den(u, b, beta), log_base(u, b, beta)
-            g = b * u - (s + 1.0) * height - p * log1p((u - t_x) / a) - reference
-            g = panel * _WEIGHTS[k] * exp(g)
-            total += g
-            means[0] -= g * log1p(u / alpha)
-            means[1] += g * ((r * u / alpha - x) / (alpha + u))
-            means[2] += g * u * (1.0 - (s + 1.0) * scaled)
-            means[3] -= g * height
-            means[4] += g * (s + 1.0) * (-expm1(-b * u) * scaled) / beta
+        fill_nodes(lo, panel, p, t_x, alpha, b, s, beta, reference, lanes)
+        here = 0.0
+        for k in range(NODES):
+            here += lanes[0, k]
+        if order > 0 and here > 0.0:
+            add_moments(here, total, r, x, t_x, alpha, b, s, beta, order, lanes, moments)
+        total += here
         lo = lo + panel if panel < T - lo else T
         ahead = highest_later(lo, b, s, beta) - reference - p * log1p((lo - t_x) / a)
         if ahead + log(max(T - lo, 1e-300)) < log(total) - _NEGLIGIBLE:
             break
-    for k in range(5):
-        means[k] /= total
     return log(total) + reference
 
 
 @kernel
+def curvature(x, T, r, alpha, b, s, beta, alive, dead, now, moments, result):
+    """Second derivatives by the logarithms of r, alpha, b, s, beta: the upper triangle, into result[6:].
+
+    They are the mean, given the data, of the second derivatives of the logarithm of the density, and the covariance
+    of its first ones: that among the dead, and that between them and those alive. `now` are for T what the means of
+    `moments` are for the dead, but for d in the third place.
+    """
+    means, curved, spread = moments[:5], moments[5:10], moments[10:25]
+    until, change, d, height, left = now
+    rises = (-r, 1.0, 1.0, -s, s + 1.0)  # of the derivatives with f
+    apart = (  # derivatives where dead less those where alive
+        -r * (means[0] - until),
+        means[1] - change,
+        1.0 + means[2] + s * d,
+        1.0 - s * (means[3] - height),
+        (s + 1.0) * means[4] - 1.0 - s * left,
+    )
+    upper = result[6:]
+    at = 0
+    for i in range(5):
+        for j in range(i, 5):
+            within = rises[i] * rises[j] * spread[j * (j + 1) // 2 + i]
+            upper[at] = dead * within + alive * dead * apart[i] * apart[j]
+            at += 1
+    fall = exp(-b * T)
+    stays = beta * fall / den(T, b, beta)
+    upper[0] -= r * (alive * until + dead * means[0])
+    share = T / (alpha + T)
+    upper[1] += r * (alive * share + dead * (means[1] + x) / (r + x))
+    upper[5] -= (r + x) * (alive * share * (alpha / (alpha + T)) + dead * curved[0])
+    upper[9] -= alive * s * (d + d * d * (beta - 1.0) * fall) - dead * (means[2] - (s + 1.0) * curved[2])
+    upper[10] -= s * (alive * d + dead * curved[1])
+    upper[11] += alive * s * d * stays + dead * (s + 1.0) * curved[3]
+    upper[12] -= s * (alive * height + dead * means[3])
+    upper[13] += s * (alive * left + dead * means[4])
+    upper[14] -= (alive * s * left * stays) + dead * (s + 1.0) * curved[4]
+
+
+@kernel
+def log_likelihood(x, t_x, T, r, alpha, b, s, beta, order, lanes, moments, result):
+    """Log-likelihood of one customer and its derivatives, without the terms in x and r alone.
+
+    Fills `result` with the value, the derivatives by r, alpha, b, s, beta and, at order 2, the 15 second derivatives
+    by their logarithms. The gradient is the mean, given the data, over the time u at which the customer was last
+    alive, T if alive now.
+    """
+    gap, height, hazard = T - t_x, log_base(T, b, beta), 1.0 / den(T, b, beta)
+    before, until = log1p(t_x / alpha), log1p(T / alpha)
+    alive, dead, bracket = 1.0, 0.0, -s * height
+    moments[:] = 0.0
+    if gap > 0.0:
+        log_alive = bracket - (r + x) * log1p(gap / (alpha + t_x))
+        log_dead = log(s) + log(b / beta)
+        log_dead += dropout_integral(r + x, t_x, T, r, x, alpha, b, s, beta, order, lanes, moments)
+        bracket = log_add(log_alive, log_dead)
+        alive, dead = exp(log_alive - bracket), exp(log_dead - bracket)
+    left, change = -expm1(-b * T) * hazard, (r * T - x * alpha) / (alpha + T)
+    result[0] = bracket - x * log(alpha + t_x) - r * before
+    result[1] = -alive * until - dead * moments[0]
+    result[2] = (alive * change + dead * moments[1]) / alpha
+    result[3] = dead / b - alive * s * T * hazard + dead * moments[2] / b
+    result[4] = dead / s - alive * height - dead * moments[3]
+    result[5] = (alive * s * left + dead * ((s + 1.0) * moments[4] - 1.0)) / beta
+    if order == 2:
+        now = (until, change, b * T * hazard, height, left)
+        curvature(x, T, r, alpha, b, s, beta, alive, dead, now, moments, result)
+
+
+@kernel
 def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
-    """Weighted sum of the log-likelihood and its gradient, into the row of this slice."""
+    """Weighted sum of the log-likelihood and its gradient, into the row of this slice.
+
+    Where `out` has room for them, also of the 15 second derivatives by the logarithms of the parameters.
+    """
     r, alpha, b, s, beta = theta[0], theta[1], theta[2], theta[3], theta[4]
+    order = 2 if out.shape[1] > 6 else 1
+    lanes, moments, result = np.empty((LANES, NODES)), np.empty(MOMENTS), np.empty(21)
     row = out[0]
     row[:] = 0.0
-    means = np.empty(5)
+    counted, rising, rising_by_r, bend, bent = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(start, stop):
-        n, w, gap = x[i], weight[i], T[i] - t_x[i]
-        height = log_base(T[i], b, beta)
-        alive, dead = 1.0, 0.0
-        means[:] = 0.0
-        bracket = -s * height
-        if gap > 0.0:
-            log_alive = bracket - (r + n) * log1p(gap / (alpha + t_x[i]))
-            log_dead = log(s) + log(b / beta) + dropout_integral(
-                r + n, t_x[i], T[i], r, n, alpha, b, s, beta, means
-            )  # fmt: skip
-            bracket = log_add(log_alive, log_dead)
-            alive, dead = exp(log_alive - bracket), exp(log_dead - bracket)
-        scaled = 1.0 / den(T[i], b, beta)
-        row[0] += w * (log_rising(r, n) - n * log(alpha + t_x[i]) - r * log1p(t_x[i] / alpha) + bracket)
-        row[1] += w * (digamma_rising(r, n) - alive * log1p(T[i] / alpha) + dead * means[0])
-        row[2] += w * (alive * ((r * T[i] / alpha - n) / (alpha + T[i])) + dead * means[1])
-        row[3] += w * (dead / b - alive * s * T[i] * scaled + dead * means[2])
-        row[4] += w * (dead / s - alive * height + dead * means[3])
-        row[5] += w * (alive * s * (-expm1(-b * T[i]) * scaled) / beta + dead * (means[4] - 1.0 / beta))
+        if x[i] != counted:  # once per distinct x where they come in order
+            if x[i] < counted:
+                bend, bent = 0.0, 0.0
+            counted = x[i]
+            rising, rising_by_r = log_rising(r, counted), digamma_rising(r, counted)
+            while order == 2 and bent < counted:  # second derivative by log r of log(r (r + 1) … (r + x - 1))
+                bend += r * bent / ((r + bent) * (r + bent))
+                bent += 1.0
+        log_likelihood(x[i], t_x[i], T[i], r, alpha, b, s, beta, order, lanes, moments, result)
+        result[0] += rising
+        result[1] += rising_by_r
+        result[6] += bend
+        for k in range(out.shape[1]):
+            row[k] += weight[i] * result[k]
 
 
 @kernel
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; never 0."""
     r, alpha, b, s, beta = theta[0], theta[1], theta[2], theta[3], theta[4]
-    means = np.empty(5)
+    lanes, moments = np.empty((LANES, NODES)), np.empty(MOMENTS)
     for i in range(start, stop):
         gap = T[i] - t_x[i]
         out[i] = 1.0
         if gap > 0.0:
             log_alive = -s * log_base(T[i], b, beta) - (r + x[i]) * log1p(gap / (alpha + t_x[i]))
-            log_dead = dropout_integral(r + x[i], t_x[i], T[i], r, x[i], alpha, b, s, beta, means)
+            log_dead = dropout_integral(r + x[i], t_x[i], T[i], r, x[i], alpha, b, s, beta, 0, lanes, moments)
             log_dead += log(s) + log(b / beta)
             out[i] = max(exp(log_alive - log_add(log_alive, log_dead)), _SMALLEST)
 
