@@ -30,6 +30,7 @@ LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far 
 SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
 HALVINGS = 20  # of a step; a still shorter one that improves does so by rounding alone
 IDLE = 3  # steps in a row without any improvement after which rounding has the last word
+RESOLUTION = 1e-12  # of a log-likelihood: a gain below, which no step shows, is as small as it can be known to be
 TINY = 1e-300
 ROUNDING = float(np.finfo(float).eps) * BOX  # of the logarithms of powers of 1, times the power
 
@@ -151,7 +152,8 @@ def minimise(
     Directions of negative curvature are followed downhill; a step is at most `LONGEST_STEP` long and halved until
     it improves. The curvature (or the one given to begin with) is kept as long as the expected gain falls by
     `FAST` at each step. Converged means that the next step gains at most `tol`, by the curvature at that very
-    point; that step is still taken, and the value there is the expected one where the step is short.
+    point; that step is still taken, and the value there is the expected one where the step is short. Where rounding
+    hides a gain that no step shows, `RESOLUTION` of the value is small enough, too.
     """
     logs = np.clip(start, -BOX, BOX)
     value, gradient = objective(logs)
@@ -177,7 +179,8 @@ def minimise(
         if gain <= tol or stuck or n_iter >= max_iter:
             # Towards the box the objective is flat up to rounding: no step improves it, and there is nothing to gain.
             stalled = (stuck or n_iter >= max_iter) and bool((np.abs(logs) >= BOUNDARY).any())
-            return Optimum(logs, value, gain, hessian, n_iter, gain <= tol or stalled)
+            resolved = gain <= tol or (stuck and gain <= RESOLUTION * abs(value))
+            return Optimum(logs, value, gain, hessian, n_iter, resolved or stalled)
         fresh = False
         if gain > FAST * before or getattr(objective, "exact", False):
             hessian = None
@@ -203,7 +206,8 @@ def _newton_step(logs: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) ->
         return step, 0.0
     values, vectors = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
     slopes = vectors.T @ gradient[free]
-    lengths = slopes / np.maximum(np.abs(values), TINY)
+    with np.errstate(over="ignore"):  # a direction that is as good as flat is as good as endless
+        lengths = slopes / np.maximum(np.abs(values), TINY)
     lengths[slopes == 0.0] = 0.0
     # cut every direction to the longest step, then all of them together
     lengths = np.clip(lengths, -LONGEST_STEP, LONGEST_STEP)
@@ -253,13 +257,20 @@ def fit_sample(
             optimum = minimise(objective, logs, max_iter, max(tol, loose), hessian)
             logs, hessian = optimum.logs, None if exact else optimum.hessian
         optimum = minimise(objectives[-1], logs, max_iter, tol, hessian)
-        if best is None or optimum.value < best.value:
+        if best is None or _better(optimum, best):
             best = optimum
         # Small samples may have a second, higher maximum, often at a boundary: all starts are tried.
         if sample.weight.size > SMALL and best.converged and not undetermined(best).any():
             break
     assert best is not None  # there is always a start
     return best
+
+
+def _better(one: Optimum, other: Optimum) -> bool:
+    """Whether one optimum is higher, or, of two that are as high but for rounding, nearer to where it leads."""
+    if abs(one.value - other.value) <= RESOLUTION * abs(other.value):
+        return one.gain < other.gain
+    return one.value < other.value
 
 
 def undetermined(optimum: Optimum) -> np.ndarray:

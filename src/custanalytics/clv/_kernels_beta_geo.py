@@ -13,7 +13,7 @@ from custanalytics._special import exp_lane, log1p_lane, log_lane
 
 SUMS = 6  # of 1 / (r + j), 1 / (b + j), 1 / (a + b + j) and of their squares, over j below x
 BLOCK = 256  # customers taken at once: what is kept of them stays in the fastest cache
-LANES, MOMENTS = 7, 16
+LANES, MOMENTS = 8, 12
 
 
 @kernel
@@ -52,11 +52,10 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
             counted += 1.0
         last = b + max(n - 1.0, 0.0)
         block_moments(n, t_x[at:end], T[at:end], weight[at:end], theta, log_a - log(last), lanes, moments)
-        w, dead, both, per_last = moments[0], moments[4], moments[9], 1.0 / last
-        g_r = w * sums[0] - moments[1] + moments[5]
+        w, dead, both, per_last = moments[0], moments[4], moments[5], 1.0 / last
+        g_r, g_alpha = w * sums[0] - moments[1], moments[2]
         g_a = dead * per_a - w * sums[2]
         g_b = w * (sums[1] - sums[2]) - dead * per_last
-        g_alpha = moments[2] - (r + n) * moments[6]
         row[0] += w * product + moments[3]
         row[1] += g_r
         row[2] += g_alpha
@@ -64,13 +63,13 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
         row[4] += g_b
         if row.size > 5:
             alpha, s = theta[1], r + n
-            row[5] += r * (r * (moments[11] - w * sums[3]) + g_r)
-            row[6] += r * alpha * (moments[7] - moments[6] - s * moments[12])
-            row[7] += r * moments[10]
-            row[8] -= r * b * moments[10] * per_last
-            row[9] += alpha * (alpha * (moments[8] + s * moments[13] + s * s * moments[14]) + g_alpha)
-            row[10] -= alpha * s * moments[15]
-            row[11] += alpha * b * s * moments[15] * per_last
+            row[5] += r * (r * (moments[9] - w * sums[3]) + g_r)
+            row[6] += r * alpha * (moments[6] - s * moments[10])
+            row[7] += r * moments[8]
+            row[8] -= r * b * moments[8] * per_last
+            row[9] += alpha * (alpha * moments[7] + g_alpha)
+            row[10] -= alpha * s * moments[11]
+            row[11] += alpha * b * s * moments[11] * per_last
             row[12] += w * a * a * sums[5] + both - w * a * sums[2]
             row[13] += w * a * b * sums[5] - b * both * per_last
             row[14] += b * (b * (w * (sums[5] - sums[4]) + (dead + both) * per_last**2) + g_b)
@@ -81,57 +80,58 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 def block_moments(n, t_x, T, weight, theta, log_odds, lanes, moments):
     """Weighted sums over customers with the same x = n, of which the likelihood and its derivatives are made.
 
-    In the order of `moments`, with dead = P(dropped out), both = dead (1 - dead) and e = 1 / (alpha + T): weight;
-    growth = log(1 + T / alpha); derivative by alpha without its part of the dead; log-likelihood without the terms
-    in n alone; dead; dead gap; dead silence e; r-alpha term; alpha-alpha term; both; both gap; both gap gap;
-    both gap silence e; dead silence e (1 / (alpha + t_x) + e); both (silence e)^2; both silence e.
+    In the order of `moments`, with both = dead alive, gap = log((alpha + T) / (alpha + t_x)) and quiet = gap's fall by
+    alpha: weight; minus the derivative by r, that by alpha and the log-likelihood, without the terms in n alone; dead;
+    both; the second derivative by r and alpha, but for both gap quiet; that by alpha twice; both gap; both gap gap;
+    both gap quiet; both quiet. All is told from t_x on, and what follows only of those alive, so that nothing cancels
+    where r is large and hardly anybody can be alive.
     """
     r, alpha = theta[0], theta[1]
-    log_alpha, per_alpha, size = log(alpha), 1.0 / alpha, T.size
-    growth, exposure, inverse, silence = lanes[0], lanes[1], lanes[2], lanes[3]
-    gap, chance, excess = lanes[4], lanes[5], lanes[6]
+    s, log_alpha, per_alpha, size = r + n, log(alpha), 1.0 / alpha, T.size
+    exposure, growth, inverse, silence = lanes[0], lanes[1], lanes[2], lanes[3]
+    gap, gone, stays, excess = lanes[4], lanes[5], lanes[6], lanes[7]
     for i in range(size):  # this and the next loops are nothing but arithmetic, and short: vectorised
-        t = T[i]
-        exposure[i] = 1.0 / (alpha + t)
-        growth[i] = log1p_lane(t * per_alpha)
+        exposure[i] = 1.0 / (alpha + T[i])
         inverse[i] = 1.0 / (alpha + t_x[i])
-        silence[i] = (t - t_x[i]) * inverse[i]
+        silence[i] = (T[i] - t_x[i]) * inverse[i]
+        gap[i] = log1p_lane(silence[i])
     if n > 0.0:
         for i in range(size):
-            gap[i] = log1p_lane(silence[i])
+            growth[i] = log1p_lane(t_x[i] * per_alpha)
         for i in range(size):
-            # log(1 + e^odds), odds as in log_odds_of_dropout, from the side on which e^ cannot overflow
-            excess[i] = exp_lane(-abs(log_odds + (r + n) * gap[i]))
+            # the odds of log_odds_of_dropout, from the side on which e^ cannot overflow
+            excess[i] = exp_lane(-abs(log_odds + s * gap[i]))
         for i in range(size):
-            chance[i] = (1.0 if log_odds + (r + n) * gap[i] > 0.0 else excess[i]) / (1.0 + excess[i])
+            likely, unlikely = 1.0 / (1.0 + excess[i]), excess[i] / (1.0 + excess[i])
+            gone[i] = likely if log_odds + s * gap[i] > 0.0 else unlikely
+            stays[i] = unlikely if log_odds + s * gap[i] > 0.0 else likely
         for i in range(size):
-            excess[i] = max(log_odds + (r + n) * gap[i], 0.0) + log1p_lane(excess[i])
+            excess[i] = max(log_odds, -s * gap[i]) + log1p_lane(excess[i])
     else:  # nobody has dropped out who has not bought
-        gap[:size] = 0.0
-        excess[:size] = 0.0
-        chance[:size] = 0.0
-    m0 = m1 = m2 = m3 = m4 = m5 = m6 = m7 = m8 = m9 = m10 = m11 = m12 = m13 = m14 = m15 = 0.0
+        growth[:size] = 0.0
+        gone[:size] = 0.0
+        stays[:size] = 1.0
+        for i in range(size):
+            excess[i] = -s * gap[i]
+    m0 = m1 = m2 = m3 = m4 = m5 = m6 = m7 = m8 = m9 = m10 = m11 = 0.0
     for i in range(size):
-        w, t, e, dead = weight[i], T[i], exposure[i], chance[i]
-        grown, quiet = t * per_alpha * e, silence[i] * e
-        w_dead, w_both = w * dead, w * dead * (1.0 - dead)
+        w, e, before, alive = weight[i], exposure[i], inverse[i], stays[i]
+        grown, quiet = t_x[i] * per_alpha * before, silence[i] * e
+        w_dead, w_both, w_alive = w * gone[i], w * gone[i] * alive, w * alive
         m0 += w
-        m1 += w * growth[i]
-        m2 += w * (r * grown - n * e)
+        m1 += w * growth[i] + w_alive * gap[i]
+        m2 += w * (r * grown - n * before) + w_alive * (s * quiet)
         m3 += w * (excess[i] - n * (log_alpha + growth[i]) - r * growth[i])
         m4 += w_dead
-        m5 += w_dead * gap[i]
-        m6 += w_dead * quiet
-        m7 += w * grown
-        m8 += w * (n * e * e - r * grown * (2.0 * alpha + t) * (e * per_alpha))
-        m9 += w_both
-        m10 += w_both * gap[i]
-        m11 += w_both * gap[i] * gap[i]
-        m12 += w_both * gap[i] * quiet
-        m13 += w_dead * quiet * (inverse[i] + e)
-        m14 += w_both * quiet * quiet
-        m15 += w_both * quiet
-    for k, value in enumerate((m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15)):
+        m5 += w_both
+        m6 += w * grown + w_alive * quiet
+        m7 += w * (n * before * before - r * grown * (2.0 * alpha + t_x[i]) * (before * per_alpha))
+        m7 += s * quiet * (w_both * (s * quiet) - w_alive * (before + e))
+        m8 += w_both * gap[i]
+        m9 += w_both * gap[i] * gap[i]
+        m10 += w_both * gap[i] * quiet
+        m11 += w_both * quiet
+    for k, value in enumerate((m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11)):
         moments[k] = value
 
 

@@ -132,7 +132,7 @@ def log_likelihood_loop(k, chances, start, stop, x, t_x, T, weight, theta, out):
             last = 1.0 / (b + (tosses - 1.0))
             odds = log(a * last) - log_silence
             small = exp(-abs(odds))
-            bracket += max(odds, 0.0) + log1p(small)
+            bracket = max(log_silence, log(a * last)) + log1p(small)
             dead = (1.0 if odds > 0.0 else small) / (1.0 + small)
             alive = (small if odds > 0.0 else 1.0) / (1.0 + small)
         value = product + bracket - k * n * log(alpha + t_x[i]) - r * log1p(t_x[i] * per_alpha)
