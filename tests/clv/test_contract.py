@@ -93,6 +93,40 @@ def test_likelihood_and_gradient_at_random_extremes():
                 np.testing.assert_allclose(found[1:], slopes, rtol=1e-9, atol=1e-11 / min(theta))
 
 
+@pytest.mark.parametrize(
+    ("recency", "T", "theta"),
+    [
+        (2, 2, (3e-3, 1e-3, 400.0)),
+        (4, 6, (3e-3, 1e-3, 400.0)),
+        (1, 6, (2.0, 5.0, 400.0)),
+        (1, 6, (4e-4, 0.2, 400.0)),
+    ],
+)
+def test_powers_of_time_beyond_the_doubles(recency, T, theta):
+    sample = _fit.Sample((np.array([float(recency)]), np.array([float(T)])), np.ones(1))
+    found = _fit.total(BetaDiscreteWeibullModel._loglik_loop, sample, np.array(theta))
+    with mp.workdps(450):
+        exact = float(reference.contract_log_likelihood(recency, T, *theta))
+        slopes = reference.complex_step(lambda *t: reference.contract_log_likelihood(recency, T, *t), theta)
+        left = float(reference.survival(T + 3, *theta) / reference.survival(T, *theta))
+    assert found[0] == pytest.approx(exact, rel=1e-10, abs=0)
+    np.testing.assert_allclose(found[1:], slopes, rtol=1e-9, atol=1e-100)
+    model = BetaDiscreteWeibullModel.from_params(**dict(zip(("alpha", "beta", "c"), theta, strict=True)))
+    assert model.predict_alive({"recency": [T], "T": [T]}, ahead=3)[0] == pytest.approx(left, rel=1e-10, abs=1e-300)
+
+
+def test_who_stays_at_first_may_leave_by_a_power_law():
+    """A limit at which alpha c is held fixed: powers of time were held back at 1e290, and fits stopped there."""
+    left = np.append(1.0, 0.9995 * np.arange(1.0, 30.0) ** -1.2)
+    table, weight = triangle(1e4 * left)
+    with pytest.warns(FitWarning, match=r"The limit there: who stays at .* leaves by a power of time, -alpha \* c"):
+        model = BetaDiscreteWeibullModel().fit(table, sample_weight=weight)
+    assert model.converged_
+    assert model.params_["alpha"] * model.params_["c"] == pytest.approx(1.2, abs=1e-3)
+    best = float(weight @ np.log(np.append(-np.diff(left), left[-1])))
+    assert model.log_likelihood_ == pytest.approx(best, abs=1e-6)
+
+
 def test_the_logarithm_of_the_ratio_of_four_gammas():
     rng = np.random.default_rng(1)
     with mp.workdps(50):

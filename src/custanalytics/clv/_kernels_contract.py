@@ -11,7 +11,15 @@ from math import exp, expm1, log, log1p
 
 from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising
-from custanalytics.clv._kernels_lifetimes import growth, log_cross_ratio, log_left, periods_ahead, power
+from custanalytics.clv._kernels_lifetimes import (
+    PURE,
+    growth,
+    log_left,
+    log_lost,
+    log_lost_by_alpha,
+    periods_ahead,
+    power,
+)
 
 
 @kernel
@@ -30,20 +38,22 @@ def log_likelihood_loop(start, stop, recency, T, weight, theta, out):
         at = power(n, c)
         log_n = log(n) if n > 0.0 else 0.0
         if n > 0.0:
-            row[0] -= w * log_cross_ratio(beta, alpha, at)
-            row[1] -= w * digamma_rising(beta + alpha, at)
+            row[0] -= w * log_lost(0.0, n, alpha, beta, c)
+            row[1] -= w * log_lost_by_alpha(0.0, n, alpha, beta, c)
             row[2] -= w * by_first(beta, alpha, at)
             if theta.size > 2:
                 row[3] -= w * digamma_rising(beta + at, alpha) * at * log_n
         if n < T[i]:
             step = growth(n, n + 1.0, c)
-            lost = log_cross_ratio(beta + at, alpha, step)
+            lost = log_lost(n, n + 1.0, alpha, beta, c)
             slope = 1.0 / expm1(lost)  # of log(1 - exp(-lost))
             row[0] += w * log(-expm1(-lost))
-            row[1] += w * slope * digamma_rising(beta + at + alpha, step)
+            row[1] += w * slope * log_lost_by_alpha(n, n + 1.0, alpha, beta, c)
             first = slope * by_first(beta + at, alpha, step)
             row[2] += w * first
-            if theta.size > 2 and n > 0.0:
+            if theta.size > 2 and c * log_n > PURE:
+                row[3] += w * slope * alpha * log1p(1.0 / n)
+            elif theta.size > 2 and n > 0.0:
                 by_step = slope * digamma_rising(beta + at + step, alpha)
                 row[3] += w * (first * at * log_n + by_step * (step * log(n + 1.0) + at * log1p(1.0 / n)))
 

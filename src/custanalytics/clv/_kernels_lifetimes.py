@@ -13,7 +13,7 @@ from math import exp, expm1, inf, isinf, log, log1p, sqrt
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics._special import digamma_rising, stirling_rest
+from custanalytics._special import digamma, digamma_rising, log_rising, stirling_rest
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
@@ -23,6 +23,7 @@ AWAY = 40.0  # and that far from the singularity of the terms, near 0
 NEGLIGIBLE = 1e-17
 FARTHEST = 1e290
 LARGEST = 1e290  # of t^c
+OVERFLOW, PURE = 667.0, 600.0  # logarithms of t^c that is held back, and of which S is a power law
 
 
 @kernel
@@ -61,7 +62,7 @@ def power(t, c):
     """t^c for t >= 0, held back where it would leave the range of a double."""
     if c == 1.0 or t == 0.0:
         return t
-    return min(t**c, LARGEST) if c * log(max(t, 1.0)) < 667.0 else LARGEST
+    return min(t**c, LARGEST) if c * log(max(t, 1.0)) < OVERFLOW else LARGEST
 
 
 @kernel
@@ -70,13 +71,33 @@ def growth(start, end, c):
     if c == 1.0 or start == 0.0:
         return end - start if c == 1.0 else power(end, c)
     before = power(start, c)
-    return before * min(expm1(min(c * log1p((end - start) / start), 667.0)), LARGEST / before)
+    return before * min(expm1(min(c * log1p((end - start) / start), OVERFLOW)), LARGEST / before)
+
+
+@kernel
+def log_lost(start, end, alpha, beta, c):
+    """Minus the logarithm of S(end) / S(start), for 0 <= start < end, also where end^c is beyond the doubles."""
+    if c == 1.0 or c * log(end) < OVERFLOW:
+        return log_cross_ratio(beta + power(start, c), alpha, growth(start, end, c))
+    if start > 0.0 and c * log(start) > PURE:
+        return alpha * c * log1p((end - start) / start)
+    return alpha * (c * log(end)) - log_rising(beta + power(start, c), alpha)
+
+
+@kernel
+def log_lost_by_alpha(start, end, alpha, beta, c):
+    """Its derivative by alpha."""
+    if c == 1.0 or c * log(end) < OVERFLOW:
+        return digamma_rising(beta + power(start, c) + alpha, growth(start, end, c))
+    if start > 0.0 and c * log(start) > PURE:
+        return c * log1p((end - start) / start)
+    return c * log(end) - digamma(beta + power(start, c) + alpha)
 
 
 @kernel
 def log_left(start, end, alpha, beta, c):
     """Logarithm of S(end) / S(start)."""
-    return -log_cross_ratio(beta + power(start, c), alpha, growth(start, end, c))
+    return -log_lost(start, end, alpha, beta, c)
 
 
 @kernel

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 LARGE, SMALL = 100.0, 1e-3  # what stands for infinity and for 0 where the data do not determine it
+FAST = 10.0  # power of time by which hardly anybody is left after twice the time
 STEEP = 5.0  # power of time from which on a hazard sets in at a certain age
 HIDDEN = 1e-6  # of the log-likelihood, which is worth a word
 
@@ -111,6 +112,11 @@ LOSSES = (
 CHURN = of_chances(("alpha", "beta"), *LOSSES)
 LATE_CHURN = (
     Limit(
+        ("alpha", "c"),
+        lambda alpha, c: c > LARGE and alpha * c < FAST,
+        "who stays at the first opportunity leaves by a power of time, -alpha * c (alpha goes to 0 and c grows)",
+    ),
+    Limit(
         ("beta", "c"),
         lambda beta, c: beta > LARGE and c > STEEP,
         "nobody leaves before a certain number of renewals, beta ** (1 / c) (beta and c grow)",
@@ -120,7 +126,11 @@ LATE_CHURN = (
 DEATHS = of_chances(("gamma", "delta"), *LOSSES)
 CHANGES = (
     Limit(("c",), lambda c: c < SMALL, "who stays at the first opportunity to leave stays for ever (c goes to 0)"),
-    Limit(("c",), lambda c: c > LARGE, "who stays at the first opportunity leaves at the second (c grows)"),
+    Limit(
+        ("alpha", "c"),
+        lambda alpha, c: c > LARGE and alpha * c >= FAST,
+        "who stays at the first opportunity leaves at the second (c grows)",
+    ),
 )
 AMOUNTS = (Limit(("p",), lambda p: p > LARGE, "a customer always spends the same (p grows and v goes to 0)"),)
 CUSTOMERS_SPEND = (Limit(("q",), lambda q: q > LARGE, "all customers spend the same on average (q and v grow)"),)
