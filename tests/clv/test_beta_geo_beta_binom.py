@@ -13,6 +13,7 @@ import pytest
 from tests.reference import contract as reference
 from tests.reference.differences import hessian_by_logs, symmetric
 
+from custanalytics.clv import _kernels_beta_geo_beta_binom as kernels
 from custanalytics.clv import BetaGeoBetaBinomModel, LifetimeValue, _fit
 from custanalytics.datasets import load_donations
 from custanalytics.exceptions import FitWarning, InvalidDataError
@@ -86,6 +87,28 @@ def test_likelihood_and_gradient_at_random_extremes():
             assert found[0] == pytest.approx(exact, rel=1e-10, abs=1e-14), (x, t_x, T, theta)
             slopes = reference.complex_step(lambda *t, w=(x, t_x, T): reference.bgbb_log_likelihood(*w, *t), theta)
             np.testing.assert_allclose(found[1:], slopes, rtol=1e-9, atol=1e-13 * (1 + T) / min(theta))
+
+
+@pytest.mark.parametrize("theta", [(1.3, 3.0, 4e6, 1e10), (0.7, 0.2, 1e-10, 1e-8), (1e-3, 2e-3, 0.4, 9.0)])
+def test_long_silences_are_summed_as_far_as_they_matter(theta):
+    who = (300, 400, 900)
+    found = evaluate(*who, theta)
+    with mp.workdps(reference.DIGITS):
+        exact = float(reference.bgbb_log_likelihood(*who, *theta))
+        slopes = reference.complex_step(lambda *t: reference.bgbb_log_likelihood(*who, *t), theta)
+        alive = float(reference.bgbb_alive(*who, 0, *theta))
+    assert found[0] == pytest.approx(exact, rel=1e-12)
+    np.testing.assert_allclose(found[1:], slopes, rtol=1e-9, atol=1e-13 * 900 / min(theta))
+    model = BetaGeoBetaBinomModel.from_params(**dict(zip(NAMES, theta, strict=True)))
+    assert model.predict_alive(one(*who))[0] == pytest.approx(alive, rel=1e-10, abs=1e-300)
+
+
+def test_sums_of_squares():
+    for base in (1e-3, 0.7, 40.0, 1e10):
+        for n in (0.0, 1.0, 32.0, 33.0, 400.0, 1e7):
+            with mp.workdps(40):
+                exact = mp.zeta(2, base) - mp.zeta(2, mp.mpf(base) + n)
+            assert kernels.squares(base, n) == pytest.approx(float(exact), rel=1e-13)
 
 
 def test_exact_second_derivatives_are_those_of_the_gradient():

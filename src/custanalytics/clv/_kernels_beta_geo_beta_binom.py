@@ -13,6 +13,8 @@ from custanalytics._special import digamma_rising, log_rising
 from custanalytics.clv._kernels_lifetimes import periods_ahead
 
 _SMALLEST = 5e-324
+_NEGLIGIBLE = 1e-25  # of the sum of the ways, so that logarithms and their squares as factors do not matter
+_FEW = 32.0  # terms of a sum that are added one by one
 
 
 @kernel
@@ -21,7 +23,8 @@ def ways(x, t_x, T, theta, order, f, g, h):
 
     Returns the logarithms of their sum and of the last of them, relative to being there at t_x. Under their weights,
     fills `g` with the mean derivatives of the logarithm by theta, and at order 2 `h` with the mean of f f' + f", the
-    upper triangle row by row.
+    upper triangle row by row. All ways from some i on are together less likely than being there after i: once that is
+    negligible, so are they.
     """
     alpha, beta, gamma, delta = theta[0], theta[1], theta[2], theta[3]
     idle, any_time, stay, leave = beta + (t_x - x), alpha + beta + t_x, delta + t_x, gamma + delta + t_x
@@ -56,7 +59,7 @@ def ways(x, t_x, T, theta, order, f, g, h):
             h[7] += way * (by_gamma * by_gamma + leave_2 - gamma_2)
             h[8] += way * (by_gamma * by_delta + leave_2)
             h[9] += way * (by_delta * by_delta + leave_2 - f_dd)
-        if not gone:
+        if not gone or there < _NEGLIGIBLE * total:
             break
         there *= (idle + i) / (any_time + i) * ((stay + i) / (leave + i))
         f[0] -= 1.0 / (any_time + i)
@@ -72,16 +75,24 @@ def ways(x, t_x, T, theta, order, f, g, h):
         g[k] /= total
     for k in range(10):
         h[k] /= total
-    return log(total), log(max(there, _SMALLEST))
+    if i < n:
+        last = log_rising(idle, n) - log_rising(any_time, n) + log_rising(stay, n) - log_rising(leave, n)
+    else:
+        last = log(max(there, _SMALLEST))
+    return log(total), last
 
 
 @kernel
 def squares(base, n):
-    """Sum of 1 / (base + i)^2 over i < n."""
+    """Sum of 1 / (base + i)^2 over i < n: the first one by one, the others by Euler and Maclaurin's formula."""
     total, i = 0.0, 0.0
-    while i < n:
+    while i < min(n, _FEW):
         total += 1.0 / (base + i) ** 2
         i += 1.0
+    if i < n:
+        u, v = 1.0 / (base + i), 1.0 / (base + n)
+        total += (n - i) * u * v + 0.5 * (u**2 - v**2) + (u**3 - v**3) / 6.0 - (u**5 - v**5) / 30.0
+        total += (u**7 - v**7) / 42.0
     return total
 
 
@@ -90,7 +101,7 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
     """Weighted sum of the log-likelihood and its gradient, into the row of this slice.
 
     Where the row has room, second derivatives by the logarithms of the parameters follow, the upper triangle row by
-    row. A customer costs as many steps as there are opportunities.
+    row. A customer costs at most as many steps as there were opportunities since the last purchase.
     """
     alpha, beta, gamma, delta = theta[0], theta[1], theta[2], theta[3]
     row = out[0]
