@@ -13,8 +13,8 @@ from custanalytics._jit import fma, kernel
 
 # Arguments are moved up to this point before an asymptotic series is used: there, eight terms of the series of
 # log-gamma and of digamma are exact to double precision.
-_ASYMPTOTIC = 10.0
-_HALF_LOG_2PI = 0.9189385332046727
+ASYMPTOTIC = 10.0
+HALF_LOG_2PI = 0.9189385332046727
 _HUGE_RATIO = 1e30  # ten factors of this size still fit into a double
 
 # The lane functions take doubles apart by their bits: log 2 in two parts, the first short enough that its product
@@ -59,7 +59,7 @@ def log_rising(a, n):
     if n == 0.0:
         return 0.0
     shift = 0.0
-    if a < _ASYMPTOTIC:
+    if a < ASYMPTOTIC:
         # The factors (a + n)/a, (a + n + 1)/(a + 1), …: their product less one is summed from positive terms, so
         # it keeps its digits however small n is.
         ratio = n / a
@@ -69,7 +69,7 @@ def log_rising(a, n):
             ratio = n / a
         excess = ratio
         a += 1.0
-        while a < _ASYMPTOTIC:
+        while a < ASYMPTOTIC:
             ratio = n / a
             excess += ratio + excess * ratio
             a += 1.0
@@ -89,7 +89,7 @@ def digamma_rest(v):
 def digamma(x):
     """Derivative of log Γ(x); error below 8 eps (1 + |result|)."""
     shift = 0.0
-    while x < _ASYMPTOTIC:
+    while x < ASYMPTOTIC:
         shift += 1.0 / x
         x += 1.0
     v = 1.0 / (x * x)
@@ -100,14 +100,19 @@ def digamma(x):
 def digamma_rising(a, n):
     """Difference digamma(a + n) - digamma(a) for n >= 0; relative error below 1e-14 for n >= 1e-3."""
     total = 0.0
-    while a < _ASYMPTOTIC:
+    while a < ASYMPTOTIC:
         total += n / a / (a + n)
         a += 1.0
+    return total + math.log1p(n / a) + digamma_excess(a, n)
+
+
+@kernel
+def digamma_excess(a, n):
+    """By how much digamma rises more than the logarithm from a to a + n, for a >= 10; error below 8 eps / a."""
     b = a + n
     v, w = 1.0 / (a * a), 1.0 / (b * b)
     slope = n / a / b
-    total += math.log1p(n / a) + 0.5 * slope + slope * (1.0 / a + 1.0 / b) / 12.0
-    return total + (digamma_rest(w) - digamma_rest(v))
+    return 0.5 * slope + slope * (1.0 / a + 1.0 / b) / 12.0 + (digamma_rest(w) - digamma_rest(v))
 
 
 @kernel
@@ -115,13 +120,13 @@ def log_beta(a, b):
     """Logarithm of the beta function; error below 16 eps (1 + |result|)."""
     low = min(a, b)
     high = max(a, b)
-    if low < _ASYMPTOTIC:
+    if low < ASYMPTOTIC:
         return math.lgamma(low) - log_rising(high, low)
     # Both large: the leading terms of Stirling's formula cancel here by algebra, not by subtraction.
     rest = stirling_rest(low) + stirling_rest(high) - stirling_rest(low + high)
     ratio = low / high
     fall = (low - 0.5) * math.log(ratio / (1.0 + ratio)) - high * math.log1p(ratio)
-    return fall - 0.5 * math.log(high) + _HALF_LOG_2PI + rest
+    return fall - 0.5 * math.log(high) + HALF_LOG_2PI + rest
 
 
 @kernel

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from math import exp, log, log1p
+from math import exp, log
 
 from custanalytics._jit import kernel
-from custanalytics._special import digamma_rising, log_beta
+from custanalytics.clv._kernels_gamma_gamma import log_density
 
 
 @kernel
@@ -21,11 +21,10 @@ def log_likelihood_loop(start, stop, x, g, m, weight, theta, out):
     row[:] = 0.0
     for i in range(start, stop):
         v = theta[2] * exp(c * g[i])
-        shape, spent, w = p * x[i], x[i] * m[i], weight[i]
-        less, more = log1p(v / spent), log1p(spent / v)
-        by_scale = w * (q * spent - shape * v) / (v + spent)  # derivative by log v
-        row[0] -= w * (log_beta(shape, q) + q * more + shape * less + log(m[i]))
-        row[1] += w * x[i] * (digamma_rising(shape, q) - less)
-        row[2] += w * (digamma_rising(q, shape) - more)
-        row[3] += by_scale / theta[2]
-        row[4] += by_scale * g[i]
+        w = weight[i]
+        value, by_shape, by_q, by_scale = log_density(x[i], m[i], p, q, v)
+        row[0] += w * (value - log(m[i]))
+        row[1] += w * x[i] * by_shape
+        row[2] += w * by_q
+        row[3] += w * by_scale / theta[2]
+        row[4] += w * by_scale * g[i]
