@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
@@ -220,13 +220,24 @@ def _search(
     objective: Objective, logs: np.ndarray, value: float, gradient: np.ndarray, step: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray] | None:
     noise = 1e-14 * abs(value)
-    for _ in range(HALVINGS):
-        trial = np.clip(logs + step, -BOX, BOX)
+    for trial in _trials(logs, step):
         new, slope = objective(trial)
         if np.isfinite(new) and new <= value + 1e-4 * float(gradient @ (trial - logs)) + noise:
             return trial, new, slope
-        step = 0.5 * step
     return None
+
+
+def _trials(logs: np.ndarray, step: np.ndarray) -> Iterator[np.ndarray]:
+    """Ever shorter steps within the box: one that leaves it is bent along its side, or else ends there."""
+    yield np.clip(logs + step, -BOX, BOX)
+    room = np.divide(np.copysign(BOX, step) - logs, step, out=np.full_like(logs, np.inf), where=step != 0.0)
+    first = int(np.argmin(room))
+    if 0.0 < room[first] < 1.0:  # a narrow ridge is not left, as it would be by bending
+        trial = np.clip(logs + room[first] * step, -BOX, BOX)
+        trial[first] = np.copysign(BOX, step[first])
+        yield trial
+    for halving in range(1, HALVINGS):
+        yield np.clip(logs + 0.5**halving * step, -BOX, BOX)
 
 
 def fit_sample(
