@@ -13,8 +13,8 @@ import pytest
 from tests.reference import contract as reference
 from tests.reference.differences import hessian_by_logs, symmetric
 
-from custanalytics.clv import _kernels_beta_geo_beta_binom as kernels
 from custanalytics.clv import BetaGeoBetaBinomModel, LifetimeValue, _fit
+from custanalytics.clv import _kernels_beta_geo_beta_binom as kernels
 from custanalytics.datasets import load_donations
 from custanalytics.exceptions import FitWarning, InvalidDataError
 

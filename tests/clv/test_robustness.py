@@ -197,3 +197,39 @@ def test_ten_thousand_small_data_sets(name):
     n = 10_000 // len(FAMILIES) + 1
     found = [fault for seed in range(1000, 1000 + n) for fault in faults(name, seed, n_starts=20)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "recency", "T", "reached"),
+    [
+        # a share leaves at once, and the others buy at rates that differ little
+        ("GammaGompertzNBDModel", [0, 92, 101], [0.0, 0.57904573e-9, 0.28944813e-9], [1e-9] * 3, 3514.1097),
+        # all drop out after a purchase with the same small chance
+        (
+            "ModifiedBetaGeoModel",
+            [0] * 20 + [1, 1, 1, 2, 2, 4, 10_000],
+            [0] * 20 + [4559, 1573, 402, 3748, 3579, 8376, 7848],
+            [6000] * 20 + [9373, 9729, 4913, 8003, 8662, 8746, 7927],
+            -7720.50538,
+        ),
+    ],
+)
+def test_maxima_that_random_starts_have_found(name, x, recency, T, reached):
+    with pytest.warns(FitWarning, match="do not determine"):
+        model = getattr(clv, name)().fit({"frequency": x, "recency": recency, "T": T})
+    assert model.converged_
+    assert model.log_likelihood_ > reached - 1e-3
+
+
+def test_heavy_weights_are_no_lack_of_convergence():
+    """Weights of 1e6 put the rounding of the sum above `tol`; curvature overflows where all buy at once."""
+    table = {"frequency": [10_000, 1] + [0] * 8, "recency": [6684.0, 272.0] + [0.0] * 8, "T": [1e4] * 10}
+    for model in (clv.BetaGeoModel(), clv.ModifiedBetaGeoModel()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(table, sample_weight=np.full(10, 1e6))
+        assert model.converged_
+        with pytest.warns(FitWarning, match="who buys again does so at once") as caught:
+            model.fit({"frequency": [2, 2], "recency": [0, 0], "T": [1, 2]}, sample_weight=[1e6, 5e7])
+        assert [each.category for each in caught] == [FitWarning]
+        assert model.converged_

@@ -150,4 +150,7 @@ class GammaGompertzNBDModel(CovariateModel):
             (1.0, 2.0, 1e-3, 0.1, 1e-8),
         )
         late = ((1.0, 1.5, 100.0, 0.01, 1e4), (0.5, 1.2, 20.0, 1e-3, 100.0))  # nobody leaves before a certain age
-        return np.array([(r, r / (rate * faster), b, s, beta) for r, faster, b, s, beta in (*shapes, *late)])
+        # all purchases at once and hardly any dropout; or a share that leaves at once
+        at_once = ((0.05, 1e6, 0.1, 0.05, 10.0), (5.0, 1.3, 1.0, 0.05, 1e-8))
+        starts = (*shapes, *late, *at_once)
+        return np.array([(r, r / (rate * faster), b, s, beta) for r, faster, b, s, beta in starts])

@@ -178,5 +178,10 @@ def family_starts(sample: _fit.Sample, k: int) -> np.ndarray:
     rate = k * sample.mean(0) if sample.columns[0].any() else 1e-3
     # r, how much faster active customers buy than the average, a, b
     shapes = ((0.5, 2.0, 1.0, 3.0), (0.5, 1.0, 0.1, 3.0), (2.0, 1.0, 1.0, 3.0), (0.1, 4.0, 0.5, 0.5))
-    limits = ((5.0, 1.0, 0.01, 1.0), (0.05, 1e6, 1.0, 1e-3))  # hardly any dropout; all purchases at once
-    return np.array([(r, r / (rate * faster), a, b) for r, faster, a, b in (*shapes, *limits)])
+    extremes = (
+        (5.0, 1.0, 0.01, 1.0),  # hardly any dropout
+        (0.05, 1e6, 1.0, 1e-3),  # all purchases at once
+        (5.0, 1.0, 0.5, 1e-3),  # most leave at once
+        (0.1, 1.0, 1.0, 1e3),  # all have the same chance to leave
+    )
+    return np.array([(r, r / (rate * faster), a, b) for r, faster, a, b in (*shapes, *extremes)])
