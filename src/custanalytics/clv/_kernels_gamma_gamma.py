@@ -14,9 +14,9 @@ from custanalytics._special import ASYMPTOTIC, HALF_LOG_2PI, digamma_excess, dig
 def log_density(x, m, p, q, v):
     """Logarithm of the density of the mean m of x purchases times m, with its derivatives by p x, q and log v.
 
-    With shape = p x and spent = m x that is log(pi^shape (1 - pi)^q / B(shape, q)) with pi = spent / (v + spent). Where both shapes are large, pi is next
-    to rho = shape / (shape + q), and the powers cancel against the beta function but for shape + q times how far rho is
-    from pi (Kullback and Leibler), which is taken from their difference.
+    With shape = p x and spent = m x that is log(pi^shape (1 - pi)^q / B(shape, q)) with pi = spent / (v + spent). Where
+    both shapes are large, pi is next to rho = shape / (shape + q), and the powers cancel against the beta function but
+    for shape + q times how far rho is from pi (Kullback and Leibler), which is taken from their difference.
     """
     shape, spent, product = p * x, m * x, q * m
     apart = x * (fma(p, v, -product) - fma(q, m, -product))  # x (p v - q m) to its last digits
