@@ -185,3 +185,12 @@ def test_messages():
     ):
         with pytest.raises(InvalidDataError, match=message):
             GammaGammaModel().fit(bad)
+
+
+def test_amounts_of_many_orders_of_magnitude_reach_the_higher_maximum():
+    x = [307, 202, 65, 279, 264, 89, 940, 542, 358, 84]
+    m = [4.2e-3, 191.22, 1.397, 1.0674e5, 9.3327e-6, 0.10102, 52.689, 2.8852e5, 1.792e-4, 10.0024]
+    with pytest.warns(FitWarning, match="do not determine"), pytest.warns(FitWarning, match="q <= 1"):
+        model = GammaGammaModel().fit({"frequency": x, "monetary_value": m})
+    assert model.converged_
+    assert model.log_likelihood_ > -43.806  # a scale near 0; the other maximum, with p near 0, is at -44.96
