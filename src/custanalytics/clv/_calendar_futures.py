@@ -23,17 +23,30 @@ from custanalytics._columns import (
     T,
 )
 from custanalytics._params import NOT_NEGATIVE, Number, check_value
-from custanalytics.clv._calendar import Pieces, unit_length
+from custanalytics.clv._calendar import Calendar, Pieces, unit_length
 from custanalytics.clv._design import group_codes
 from custanalytics.clv._discounting import FADED
 from custanalytics.clv._futures import CHUNK, FINITE, Futures, Given
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._given_calendar import GivenCalendar
+from custanalytics.clv._posterior_predictions import Part
 from custanalytics.clv._purchases import CHECKS
 from custanalytics.clv._walks import HINT, NO_DATE, REMEDY, CalendarModel
 from custanalytics.clv._windows import Ahead, Window, discounted_sums
 
 NUMBERS = (FREQUENCY, RECENCY, T)
+
+
+class Seen(NamedTuple):
+    """Customers of a table and their time in pieces of a calendar: nothing that depends on parameters."""
+
+    calendar: Calendar
+    x: np.ndarray
+    before: Pieces
+    after: Pieces
+    group: np.ndarray  # of each, among those who have the same time ahead
+    ahead: Pieces
+    begin: np.ndarray  # of the pieces ahead, from now on
 
 
 class Facing(NamedTuple):
@@ -194,13 +207,19 @@ class CalendarFutures(Futures, CalendarModel):
             yield facing.alive[rows], given.pick(rows)
 
     def _facing(self, table: Any, end: float) -> Facing:
+        """The customers of a table, and what time counts for them up to `end` ahead."""
+        theta = self._theta()
+        seen = table.kept(end, lambda: self._see(table, end)) if isinstance(table, Part) else self._see(table, end)
+        rates, hazards = self._weights(seen.calendar, self._coefficients())
+        bought, aged = ((seen.before.exposure(each) + seen.after.exposure(each)) for each in (rates, hazards))
+        alive = self._alive(seen.x, seen.before, seen.after, theta, rates, hazards)
+        return Facing(seen.x, alive, bought, aged, seen.group, Ahead.of(seen.ahead, seen.begin, rates, hazards))
+
+    def _see(self, table: Any, end: float) -> Seen:
         """The customers of a table, and the covariates to come for as long as `end`."""
-        theta, calendar = self._theta(), self._calendar()
+        calendar = self._calendar()
         frame, x, first, t_x, age = self._read(table)
         rows, before, after = self._pieces(calendar, frame, first, t_x, age)
-        rates, hazards = self._weights(calendar, self._coefficients())
-        bought, aged = ((before.exposure(each) + after.exposure(each)) for each in (rates, hazards))
-        alive = self._alive(x, before, after, theta, rates, hazards)
         length = unit_length(self.time_unit)
         now = first + age * length
         calendar.cover(rows, now, now + end * length, frame[CUSTOMER_ID].to_list(), f"up to {end:g} ahead")
@@ -211,7 +230,16 @@ class CalendarFutures(Futures, CalendarModel):
         pieces = calendar.pieces(rows, now, now + end * length, length)
         each = np.repeat(now, np.diff(pieces.bounds))
         begin = (np.maximum(calendar.start[pieces.interval], each) - each) / length
-        return Facing(x, alive, bought, aged, group, Ahead.of(pieces, begin, rates, hazards))
+        return Seen(calendar, x, before, after, group, pieces, begin)
+
+    def _described_customers(self, table: Any) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
+        frame, x, first, t_x, age = self._read(table)
+        ids = frame[CUSTOMER_ID].to_list()
+        rows = self._calendar().rows_of(ids, type(self).__name__)
+        names = np.empty(len(ids), object)
+        names[:] = ids
+        cells = (names, first.astype("datetime64[us]"), x, t_x, age)
+        return dict(zip(self._columns, cells, strict=True)), (rows.astype(np.float64), first, x, t_x, age)
 
     def _alive(
         self, x: np.ndarray, before: Pieces, after: Pieces, theta: np.ndarray, rates: np.ndarray, hazards: np.ndarray

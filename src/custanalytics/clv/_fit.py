@@ -27,6 +27,7 @@ SMALL = 512  # distinct rows up to which every start is tried
 FEW = 64  # distinct rows by which starts are put in order where samples are large
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
+BATCH = 64  # points whose likelihoods one thread evaluates at a time
 SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
 HALVINGS = 20  # of a step; a still shorter one that improves does so by rounding alone
 IDLE = 3  # steps in a row without any improvement after which rounding has the last word
@@ -96,7 +97,7 @@ class Likelihood:
     last: dict[bytes, np.ndarray] = field(default_factory=dict)  # what the loop gave where last evaluated
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = self._theta(logs)
+        theta = self.natural(logs)
         slopes = theta.copy()  # of the parameters by their logarithms
         if self.coefficients:
             slopes[-self.coefficients :] = 1.0
@@ -109,13 +110,33 @@ class Likelihood:
 
     def at_start(self, logs: np.ndarray) -> float:
         """The value where nothing else is wanted."""
-        return self.penalty.value(logs) - float(total(self.loop, self.sample, self._theta(logs))[0])
+        return self.penalty.value(logs) - float(total(self.loop, self.sample, self.natural(logs))[0])
 
-    def _theta(self, logs: np.ndarray) -> np.ndarray:
+    def natural(self, logs: np.ndarray) -> np.ndarray:
+        """The parameters themselves, of one point or of one in each row."""
         theta = np.exp(logs) * self.units
         if self.coefficients:
-            theta[-self.coefficients :] = logs[-self.coefficients :]
+            theta[..., -self.coefficients :] = logs[..., -self.coefficients :]
         return theta
+
+    def log_likelihoods(self, thetas: np.ndarray) -> np.ndarray:
+        """Without the penalty, of parameters in each row: shape (n_rows,)."""
+        if self.sample.weight.size > _jit.SLICE:  # the threads are busy with the slices of one point
+            return np.array([total(self.loop, self.sample, theta)[0] for theta in thetas])
+        values = np.empty(len(thetas))
+        _jit.run(self._evaluate, len(thetas), thetas, out=(values,), size=BATCH)
+        return values
+
+    def _evaluate(self, start: int, stop: int, thetas: np.ndarray, out: np.ndarray) -> None:
+        """Log-likelihoods of some points, on this thread."""
+        columns = [column.view() for column in (*self.sample.columns, self.sample.weight)]
+        for column in columns:
+            column.flags.writeable = False
+        part = np.zeros((1, 1 + thetas.shape[1]))
+        for i in range(start, stop):
+            part[:] = 0.0
+            self.loop(0, self.sample.weight.size, *columns, thetas[i], part)
+            out[i] = part[0, 0]
 
     def hessian(self, logs: np.ndarray) -> np.ndarray:
         """Second derivatives from the loop: shape (n_params, n_params)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +39,20 @@ class PurchaseInterval(NamedTuple):
     upper: np.ndarray
     count_lower: np.ndarray
     count_upper: np.ndarray
+
+
+class Part(dict[str, np.ndarray]):
+    """A table of customers that is asked by many draws: what does not depend on these is kept with it."""
+
+    def __init__(self, columns: dict[str, np.ndarray]) -> None:
+        super().__init__(columns)
+        self._kept: dict[Any, Any] = {}
+
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was made for the key at first."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 class PosteriorPredictions:
@@ -148,18 +162,13 @@ class PosteriorPredictions:
         picks = _psis.resampled(self.weights, int(n_draws), np.random.default_rng(seed))
         return [model_at(self.model, theta) for theta in self.draws[picks]]
 
-    def _distinct(self, table: Any) -> tuple[np.ndarray, np.ndarray, list[dict[str, np.ndarray]]]:
+    def _distinct(self, table: Any) -> tuple[np.ndarray, np.ndarray, list[Part]]:
         """The number of the distinct customer in each row, a row of each of those, and tables of them."""
         if _engines.is_lazy(table):
             raise TypeError(NO_ENGINE)
-        columns = read_columns(self.model, table)
-        codes, rows = distinct(columns)
-        return codes, rows, [*parts_of(self.model._columns, columns, rows)]
-
-
-def read_columns(model: LikelihoodModel, table: Any) -> tuple[np.ndarray, ...]:
-    """The columns of the model, checked, as they are in the table."""
-    return getattr(model, "_checked_columns", model._read)(table)
+        columns, keys = self.model._described_customers(table)
+        codes, rows = distinct(keys)
+        return codes, rows, [*parts_of(columns, rows)]
 
 
 def distinct(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -178,13 +187,11 @@ def distinct(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
     return place[codes], rows[order]
 
 
-def parts_of(
-    names: tuple[str, ...], columns: tuple[np.ndarray, ...], rows: np.ndarray
-) -> Iterator[dict[str, np.ndarray]]:
+def parts_of(columns: dict[str, np.ndarray], rows: np.ndarray) -> Iterator[Part]:
     """The distinct customers, some at a time, as tables."""
     for start in range(0, rows.size, CHUNK):
         some = rows[start : start + CHUNK]
-        yield {name: column[some] for name, column in zip(names, columns, strict=True)}
+        yield Part({name: column[some] for name, column in columns.items()})
 
 
 def shares(codes: np.ndarray, rows: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -194,7 +201,7 @@ def shares(codes: np.ndarray, rows: np.ndarray, expected: np.ndarray) -> np.ndar
 
 
 def expected_by_draws(
-    models: list[Any], method: str, parts: list[dict[str, np.ndarray]], args: tuple[float, ...], level: float
+    models: list[Any], method: str, parts: list[Part], args: tuple[float, ...], level: float
 ) -> np.ndarray:
     """Mean and interval over the models of what they predict: shape (3, n_customers)."""
     result = [np.empty((3, 0))]
@@ -210,9 +217,7 @@ def model_at(model: LikelihoodModel, theta: np.ndarray) -> Any:
     """A copy of the model with other parameters."""
     twin: Any = copy(model)
     k = len(model._names)
-    if theta.size > k:
-        twin._keep_coefficients(twin._design(), theta[k:])
-    twin._keep(theta[:k])
+    twin._keep_point(theta[:k], theta[k:])
     return twin
 
 

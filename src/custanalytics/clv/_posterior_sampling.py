@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from custanalytics._params import OneOf, check_value, integer, warn
-from custanalytics.clv import _nuts, _proposals, _psis
+from custanalytics.clv import _fit, _nuts, _proposals, _psis
 from custanalytics.clv._posterior import ParameterPosterior
-from custanalytics.clv._posterior_target import Target, target_of
+from custanalytics.clv._posterior_target import LogPosterior, Target, target_of
 from custanalytics.exceptions import FitWarning
 
 
@@ -73,7 +73,34 @@ class Posterior:
         if method == "nuts":
             _nuts.require()
         target = target_of(self, table, sample_weight)
-        return (_by_laplace if method == "laplace" else _by_nuts)(copy(self), target, int(n_draws), source)
+        model = self._without_data()
+        return (_by_laplace if method == "laplace" else _by_nuts)(model, target, int(n_draws), source)
+
+    def _log_posterior(self: Any, table: Any, sample_weight: Any) -> tuple[LogPosterior, np.ndarray]:
+        """Minus the log-posterior given the customers of a table, and where in it the model's parameters are."""
+        loop, theta = self._likelihood()
+        sample = self._sample(table, sample_weight)
+        unit = sample.mean(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
+        units = np.append(self._units(unit), np.ones(theta.size - len(self._names)))
+        n = theta.size - len(self._names) + self._signed
+        k = theta.size - n
+        start = np.append(np.log(theta[:k] / units[:k]), theta[k:])
+        return _fit.Likelihood(loop, sample, self._penalty(unit), self._second_derivatives, units, n), start
+
+    def _described_customers(self: Any, table: Any) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
+        """Columns that make a table of any of the customers, and numbers that are the same where customers are."""
+        columns = getattr(self, "_checked_columns", self._read)(table)
+        return dict(zip(self._columns, columns, strict=True)), columns
+
+    def _without_data(self) -> Self:
+        """A copy that predicts as the model does, and holds no customers."""
+        return copy(self)
+
+    def _keep_point(self: Any, theta: np.ndarray, coefficients: Any) -> None:
+        """Take other parameters, and other coefficients of covariates where there are any."""
+        if len(coefficients):
+            self._keep_coefficients(self._design(), coefficients)
+        self._keep(theta)
 
 
 def _by_laplace(model: Any, target: Target, n: int, rng: np.random.Generator) -> ParameterPosterior:

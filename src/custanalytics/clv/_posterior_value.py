@@ -20,7 +20,6 @@ from custanalytics.clv._posterior_predictions import (
     distinct,
     expected_by_draws,
     parts_of,
-    read_columns,
     shares,
 )
 from custanalytics.clv._posterior_sampling import Posterior
@@ -108,10 +107,10 @@ class ValuePosterior:
         check_value("coverage", coverage, (COVERAGE,), owner)
         if _engines.is_lazy(table):
             raise TypeError(NO_ENGINE)
-        names, columns = self._read(table)
-        codes, rows = distinct(columns)
+        columns, keys = self._described_customers(table)
+        codes, rows = distinct(keys)
         models = self._models(n_draws)
-        parts = [*parts_of(names, columns, rows)]
+        parts = [*parts_of(columns, rows)]
         mean, lower, upper = expected_by_draws(models, "predict", parts, (), float(level))[:, codes]
         each = _count_intervals.futures_each(len(models), rows.size)
         draws = (
@@ -132,14 +131,15 @@ class ValuePosterior:
             models.append(twin)
         return models
 
-    def _read(self, table: Any) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]:
-        model = self.purchases.model
-        found = dict(zip(model._columns, read_columns(model, table), strict=True))
-        if isinstance(self.spend, ParameterPosterior):
-            spend = self.spend.model
-            found |= dict(zip(spend._columns, read_columns(spend, table), strict=True))
-            found[MONETARY_VALUE] = np.where(found[FREQUENCY] > 0, found[MONETARY_VALUE], 0.0)
-        return tuple(found), tuple(found.values())
+    def _described_customers(self, table: Any) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
+        """Columns that make a table of any of the customers, and numbers that are the same where customers are."""
+        columns, keys = self.purchases.model._described_customers(table)
+        if not isinstance(self.spend, ParameterPosterior):
+            return columns, keys
+        spend, _ = self.spend.model._described_customers(table)
+        more = {name: column for name, column in spend.items() if name not in columns}
+        more[MONETARY_VALUE] = np.where(columns[FREQUENCY] > 0, more[MONETARY_VALUE], 0.0)
+        return {**columns, **more}, (*keys, *more.values())
 
 
 class ValueUncertainty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from custanalytics._columns import DAYS_PER_UNIT
 from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, Number, OneOf, Rule, check_params, check_value
 from custanalytics.clv import _fit
+from custanalytics.clv._calendar import Calendar
 from custanalytics.clv._calendar_futures import CalendarFutures
 from custanalytics.clv._walks import PERIODS, CalendarModel
 from custanalytics.clv._windows import Objective, Watched
@@ -101,20 +103,15 @@ class TimeVaryingModel(CalendarFutures):
         for names in self._processes().values():
             if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
                 raise ValueError(f"Covariates of {type(self).__name__} are distinct names of columns; got {names}.")
-        calendar = self._calendar()
-        watched = self._watch(calendar, table, sample_weight)
-        k, n = len(self._names), sum(map(len, self._processes().values()))
-        ones = np.ones(calendar.start.size)
-        ages = watched.before.exposure(ones) + watched.after.exposure(ones)
-        unit = _fit.Sample((ages,), watched.weight).mean(0)
-        objective = Objective(self, calendar, watched, self._penalty(unit), self._units(unit))
+        objective = self._objective(table, sample_weight)
+        k, n, units = len(self._names), objective.coefficients, objective.units
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)  # of a fit that is only where this one begins
             still = self._static(penalty=self.penalty).fit(table, sample_weight=sample_weight)
         guess = np.array([still.params_[name] for name in self._names])
-        start = np.append(np.log(guess / self._units(unit)), np.zeros(n))
+        start = np.append(np.log(guess / units), np.zeros(n))
         optimum = _fit.minimise(objective, start, int(self.max_iter), float(self.tol))
-        theta = np.exp(optimum.logs[:k]) * self._units(unit)
+        theta = np.exp(optimum.logs[:k]) * units
         slopes = np.append(theta, np.ones(n))
         flat = _fit.undetermined(optimum)
         covariance = _fit.covariance(optimum, slopes)
@@ -123,7 +120,7 @@ class TimeVaryingModel(CalendarFutures):
         names = tuple(self._estimates())
         self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(covariance)).tolist(), strict=True))
         self.undetermined_ = tuple(name for name, each in zip(names, flat, strict=True) if each)
-        self.n_customers_ = float(watched.weight.sum())
+        self.n_customers_ = float(objective.watched.weight.sum())
         self.log_likelihood_ = objective.penalty.value(optimum.logs) - float(optimum.value)
         self._report(optimum)
         return self
@@ -147,9 +144,31 @@ class TimeVaryingModel(CalendarFutures):
         check_is_fitted(self, "params_")
         calendar = self._calendar()
         watched = self._watch(calendar, table, sample_weight)
-        coefficients = self._coefficients()
-        value = self._likelihoods(watched, *self._weights(calendar, coefficients), self._theta())[0]
-        return float(value + coefficients[: watched.bought.size] @ watched.bought) / float(watched.weight.sum())
+        value = self._log_likelihood(calendar, watched, self._theta(), self._coefficients())
+        return value / float(watched.weight.sum())
+
+    def _objective(self, table: Any, sample_weight: Any) -> Objective:
+        """What a fit minimises, given the customers of a table."""
+        calendar = self._calendar()
+        watched = self._watch(calendar, table, sample_weight)
+        ones = np.ones(calendar.start.size)
+        ages = watched.before.exposure(ones) + watched.after.exposure(ones)
+        unit = _fit.Sample((ages,), watched.weight).mean(0)
+        return Objective(self, calendar, watched, self._penalty(unit), self._units(unit))
+
+    def _log_posterior(self, table: Any, sample_weight: Any) -> tuple[Objective, np.ndarray]:
+        theta = self._theta()
+        objective = self._objective(table, sample_weight)
+        return objective, np.append(np.log(theta / objective.units), self._coefficients())
+
+    def _without_data(self) -> Self:
+        return copy(self).set_params(log=None)
+
+    def _log_likelihood(
+        self, calendar: Calendar, watched: Watched, theta: np.ndarray, coefficients: np.ndarray
+    ) -> float:
+        value = self._likelihoods(watched, *self._weights(calendar, coefficients), theta)[0]
+        return float(value + coefficients[: watched.bought.size] @ watched.bought)
 
     def _likelihoods(
         self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray

@@ -67,8 +67,8 @@ class CalendarModel(LikelihoodModel):
 
     def _likelihood(self) -> tuple[Callable[..., None], np.ndarray]:
         raise ValueError(
-            f"{type(self).__name__} has no likelihood of the distinct rows of a table: no posterior of its parameters "
-            "and no sandwich covariance. covariance_ is the inverse of the observed information."
+            f"{type(self).__name__} has no likelihood of the distinct rows of a table, and no sandwich covariance. "
+            "covariance_ is the inverse of the observed information; posterior(table) needs no normal approximation."
         )
 
     def _calendar(self) -> Calendar:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from custanalytics import _jit
 from custanalytics.clv import _fit
 from custanalytics.clv._calendar import Calendar, Pieces
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from custanalytics.clv._time_varying import TimeVaryingModel
 
 _X, _W = np.polynomial.legendre.leggauss(10)
+BATCH = 16  # points whose likelihoods one thread evaluates at a time
 _NODES, _WEIGHTS = 0.5 * (_X + 1.0), 0.5 * _W
 
 
@@ -101,7 +103,7 @@ class Objective:
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
         k, n, m = self.units.size, logs.size, self.watched.bought.size
-        theta, coefficients = np.exp(logs[:k]) * self.units, logs[k:]
+        theta, coefficients = np.split(self.natural(logs), [k])
         rates, hazards = self.model._weights(self.calendar, coefficients)
         value, by_theta, by_rate, by_hazard = self.model._likelihoods(self.watched, rates, hazards, theta)
         gradient = np.empty(n)
@@ -112,6 +114,30 @@ class Objective:
         gradient[k + m :] = values[:, columns[m:]].T @ by_hazard
         value += float(coefficients[:m] @ self.watched.bought)
         return self.penalty.value(logs) - value, self.penalty.gradient(logs) - gradient
+
+    @property
+    def coefficients(self) -> int:
+        """How many coordinates, the last ones, are no logarithms."""
+        return len(self.model._columns_of_values())
+
+    def natural(self, logs: np.ndarray) -> np.ndarray:
+        """The parameters and coefficients themselves, of one point or of one in each row."""
+        k, theta = self.units.size, logs.copy()
+        theta[..., :k] = np.exp(logs[..., :k]) * self.units
+        return theta
+
+    def log_likelihoods(self, thetas: np.ndarray) -> np.ndarray:
+        """Without the penalty, of parameters and coefficients in each row: shape (n_rows,)."""
+        values = np.empty(len(thetas))
+        _jit.run(self._evaluate, len(thetas), thetas, out=(values,), size=BATCH)
+        return values
+
+    def _evaluate(self, start: int, stop: int, thetas: np.ndarray, out: np.ndarray) -> None:
+        """Log-likelihoods of some points, on this thread."""
+        with np.errstate(all="ignore"):  # far out there may be none
+            for i in range(start, stop):
+                theta, coefficients = np.split(thetas[i], [self.units.size])
+                out[i] = self.model._log_likelihood(self.calendar, self.watched, theta, coefficients)
 
 
 def discounted_sums(edges: np.ndarray, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:
