@@ -24,13 +24,12 @@ from custanalytics.clv import (
     ParameterPosterior,
     ParetoNBDModel,
     ShiftedBetaGeoModel,
-    TimeVaryingBetaGeoModel,
     _psis,
 )
 from custanalytics.clv._posterior_target import target_of
 from custanalytics.exceptions import FitWarning, MissingExtraError
 
-ELSEWHERE = ("LifetimeValue", "TimeVaryingBetaGeoModel", "TimeVaryingParetoNBDModel")
+ELSEWHERE = ("LifetimeValue", "TimeVaryingBetaGeoModel", "TimeVaryingParetoNBDModel")  # have tests of their own
 TRUTH = {"r": 0.6, "alpha": 5.0, "a": 0.8, "b": 2.5}
 
 
@@ -361,8 +360,3 @@ def test_intervals_of_parameters_cover_as_often_as_they_say():
     print("90 % intervals of", list(TRUTH), "cover", covered.round(3))
     assert (np.abs(covered - 0.9) < 0.03).all()
     assert 0.88 <= covered.mean() <= 0.92
-
-
-def test_models_without_a_posterior_say_so():
-    with pytest.raises(TypeError, match=r"has no posterior: its likelihood is of intervals of the calendar"):
-        TimeVaryingBetaGeoModel().posterior({"frequency": [0.0]})

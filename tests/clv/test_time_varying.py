@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from tests.reference.covariates import Varying, simulate_varying
+from tests.reference.covariates import Varying, seasonal_days
 
 from custanalytics import _jit
 from custanalytics.clv import (
@@ -164,43 +164,32 @@ def test_covariates_that_say_nothing_change_nothing(kind, cdnow):
         likelihood_ratio_test(nothing, bare)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_truth_is_recovered(kind):
-    rng = np.random.default_rng(1)
-    n, dropout = 1500, kind is TimeVaryingParetoNBDModel
+WEEKLY = np.sin(2 * np.pi * np.arange(80) / 26.0)
+
+
+def simulated(kind, n, seed, winter=WEEKLY):
+    """A log, its table, intervals, and the true parameters and coefficients."""
+    dropout = kind is TimeVaryingParetoNBDModel
     theta = (1.5, 6.0, 0.8, 20.0) if dropout else (1.5, 6.0, 0.8, 4.0)
-    first = 7 * rng.integers(0, 26, n)
     sale = (np.arange(80) // 6) % 3 == 1
-    winter = np.sin(2 * np.pi * np.arange(80) / 26.0)
-
-    def at(values, day):
-        return values[int(day // 7)]
-
-    times = simulate_varying(
-        rng,
-        [theta] * n,
-        first,
-        7.0 * 78 - first,
-        lambda day: np.exp(0.8 * at(sale, day) - 0.4 * at(winter, day)) / 7.0,
-        (lambda day: np.exp(0.7 * at(winter, day)) / 7.0) if dropout else None,
-        1.0,
-    )
-    days = [
-        (who, start + day) for who, (start, later) in enumerate(zip(first, times, strict=True)) for day in (0, *later)
-    ]
-    log = pd.DataFrame(days, columns=["customer_id", "day"])
-    log["timestamp"], log["amount"] = ZERO + DAY * log["day"].to_numpy().astype(int), 1.0
+    days = seasonal_days(np.random.default_rng(seed), n, theta, sale, winter, 0.7 if dropout else None)
+    log = pd.DataFrame({"customer_id": days[:, 0], "timestamp": ZERO + DAY * days[:, 1], "amount": 1.0})
     table = RFMSummary(as_of=pd.Timestamp(ZERO) + pd.Timedelta(days=7 * 78 - 1)).fit_transform(log)
     intervals = pd.DataFrame({"start": ZERO + 7 * DAY * np.arange(80), "sale": sale * 1.0, "winter": winter})
-    given = {"dropout_covariates": ("winter",)} if dropout else {}
-    model = kind(intervals=intervals, log=log, rate_covariates=("sale", "winter"), **given).fit(table)
+    truth = {**dict(zip(KINDS[kind], theta, strict=True)), "rate:sale": 0.8, "rate:winter": -0.4}
+    return log, table, intervals, {**truth, "dropout:winter": 0.7} if dropout else truth
+
+
+def seasonal(kind, log, intervals):
+    given = {"dropout_covariates": ("winter",)} if kind is TimeVaryingParetoNBDModel else {}
+    return kind(intervals=intervals, log=log, rate_covariates=("sale", "winter"), **given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_truth_is_recovered(kind):
+    log, table, intervals, truth = simulated(kind, 1500, 1)
+    model = seasonal(kind, log, intervals).fit(table)
     assert model.converged_
-    truth = {
-        **dict(zip(model.params_, theta, strict=True)),
-        "rate:sale": 0.8,
-        "rate:winter": -0.4,
-        "dropout:winter": 0.7,
-    }
     for name, value in model._estimates().items():
         # daily steps leave out second purchases of a day: shapes are off by a few per cent, coefficients are not
         slack = 0.0 if ":" in name else 0.1 * truth[name]

@@ -157,3 +157,24 @@ def simulate_varying(rng, thetas, first, age, speed, hazard, step):
                     break
         times.append(purchases)
     return times
+
+
+def seasonal_days(rng, n, theta, sale, winter, dropout):
+    """Customer and day of every purchase over 78 weeks, by covariates that change weekly; `dropout` None: the BG/NBD.
+
+    The logarithm of the speed of purchases is 0.8 sale - 0.4 winter, that of dropout `dropout` * winter.
+    """
+    first = 7 * rng.integers(0, 26, n)
+    speeds = np.exp(0.8 * sale - 0.4 * winter) / 7.0
+    hazards = None if dropout is None else np.exp(dropout * winter) / 7.0
+    times = simulate_varying(
+        rng,
+        [theta] * n,
+        first,
+        7.0 * 78 - first,
+        lambda day: speeds[int(day // 7)],
+        None if hazards is None else lambda day: hazards[int(day // 7)],
+        1.0,
+    )
+    bought = zip(first, times, strict=True)
+    return np.array([(who, int(start + day)) for who, (start, later) in enumerate(bought) for day in (0, *later)])

@@ -77,3 +77,25 @@ def varying_loop(start, stop, x, rate_before, hazard_before, bounds, length, rat
         rows[i, 5] = -p * inverse_a
         rows[i, 6] = -inverse_b
         rows[i, 7] = alive
+
+
+@kernel
+def seen_loop(start, stop, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, values, alive):
+    """Log-likelihood and P(alive) of each customer: those of `varying_loop`, without the cost of derivatives."""
+    r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
+    moments = np.empty(WORKSPACE)
+    for i in range(start, stop):
+        p = r + x[i]
+        a, b = alpha + rate_before[i], beta + hazard_before[i]
+        total = -inf
+        for k in range(bounds[i], bounds[i + 1]):
+            w, v, d = rates[k], hazards[k], length[k]
+            if d > 0.0:
+                inner = decay_integral(p, s + 1.0, a / w, b / v, log1p(d * w / a), log1p(d * v / b), 0, moments)
+                total = log_add(total, log(s) - p * log(a) - s * log(b) + inner)
+                a += w * d
+                b += v * d
+        log_alive = -p * log(a) - s * log(b)
+        total = log_add(total, log_alive)
+        values[i] = log_rising(r, x[i]) + r * log(alpha) + s * log(beta) + total
+        alive[i] = exp(log_alive - total)

@@ -30,7 +30,7 @@ class ParameterSummary(NamedTuple):
 class ParameterPosterior(PosteriorPredictions):
     """Posterior distribution of the parameters of a model, as weighted draws, and predictions that allow for it.
 
-    `model.posterior(table)` makes it. It holds draws and a copy of the model, but no customers.
+    `model.posterior(table)` makes it. It holds draws and a copy of the model, but no customers and no log.
 
     Attributes
     ----------

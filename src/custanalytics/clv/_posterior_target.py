@@ -65,7 +65,9 @@ class Target:
         logs, objective = self.at(z), self.objective
         penalty = objective.penalty
         weight = np.broadcast_to(penalty.weight, logs.shape[1:])
-        values = objective.log_likelihoods(objective.natural(logs)) - ((logs - penalty.centre) ** 2) @ weight
+        with np.errstate(over="ignore"):  # far out a parameter may be infinite: there is no density
+            thetas = objective.natural(logs)
+        values = objective.log_likelihoods(thetas) - ((logs - penalty.centre) ** 2) @ weight
         inside = (np.abs(logs[:, : logs.shape[1] - objective.coefficients]) <= _fit.BOX).all(axis=1)
         return np.where(inside & np.isfinite(values), values, -np.inf)
 

@@ -167,8 +167,12 @@ class TimeVaryingModel(CalendarFutures):
     def _log_likelihood(
         self, calendar: Calendar, watched: Watched, theta: np.ndarray, coefficients: np.ndarray
     ) -> float:
-        value = self._likelihoods(watched, *self._weights(calendar, coefficients), theta)[0]
-        return float(value + coefficients[: watched.bought.size] @ watched.bought)
+        value = self._value(watched, *self._weights(calendar, coefficients), theta)
+        return value + float(coefficients[: watched.bought.size] @ watched.bought)
+
+    def _value(self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray) -> float:
+        """Log-likelihood at the speeds of each interval, but for those at the purchases."""
+        raise NotImplementedError
 
     def _likelihoods(
         self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray

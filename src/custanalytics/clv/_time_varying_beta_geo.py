@@ -33,8 +33,8 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
         interval, `end` to the next; there is no gap. It must cover each customer from the first purchase on, and
         what predictions look ahead.
     log : frame
-        The log that the table was made of: it shows which covariates held at each purchase. Only `fit` and `score`
-        need it.
+        The log that the table was made of: it shows which covariates held at each purchase. Only `fit`, `score` and
+        `posterior` need it.
     rate_covariates : tuple of str
         The covariates by name.
     columns : mapping of str to str, optional
@@ -156,6 +156,12 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
         by_last = -weight * (1.0 - alive) * (r + x) / (alpha + last)
         by_rate = before.by_interval(by_now + by_last, rates.size) + after.by_interval(by_now, rates.size)
         return float(result[0]), result[1:], rates * by_rate, np.zeros(rates.size)
+
+    def _value(self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray) -> float:
+        x, weight, before, after, _ = watched
+        last = before.exposure(rates)
+        now = last + after.exposure(rates)
+        return float(_fit.total(BetaGeoModel._loglik_loop, _fit.Sample((x, last, now), weight), theta)[0])
 
     def _alive(
         self, x: np.ndarray, before: Pieces, after: Pieces, theta: np.ndarray, rates: np.ndarray, hazards: np.ndarray

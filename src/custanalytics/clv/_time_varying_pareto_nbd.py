@@ -12,11 +12,13 @@ from custanalytics._params import InstanceOf, Rule
 from custanalytics.clv._calendar import Pieces
 from custanalytics.clv._covariates import DROPOUT
 from custanalytics.clv._given_alive import GivenAlive
-from custanalytics.clv._kernels_varying import varying_loop
+from custanalytics.clv._kernels_varying import seen_loop, varying_loop
 from custanalytics.clv._limits import LIFETIMES, PURCHASES, Limits
 from custanalytics.clv._pareto_nbd import ParetoNBDModel
 from custanalytics.clv._time_varying import TimeVaryingModel
 from custanalytics.clv._windows import Watched, Window, mean_lifetime
+
+SLICE = 512  # customers whose integrals one thread takes at a time
 
 
 class TimeVaryingParetoNBDModel(TimeVaryingModel):
@@ -35,8 +37,8 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
         interval, `end` to the next; there is no gap. It must cover each customer from the first purchase on, and
         what predictions look ahead.
     log : frame
-        The log that the table was made of: it shows which covariates held at each purchase. Only `fit` and `score`
-        need it, and only for covariates of the rate.
+        The log that the table was made of: it shows which covariates held at each purchase. Only `fit`, `score` and
+        `posterior` need it, and only for covariates of the rate.
     rate_covariates : tuple of str
         Covariates of the rate of purchase, by name.
     dropout_covariates : tuple of str
@@ -182,10 +184,14 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
         sums = weighted.sum(axis=0)
         return float(sums[0]), sums[1:5], by_rate, by_hazard
 
+    def _value(self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray) -> float:
+        x, weight, before, after, _ = watched
+        return float(weight @ seen(x, before, after, rates, hazards, theta)[0])
+
     def _alive(
         self, x: np.ndarray, before: Pieces, after: Pieces, theta: np.ndarray, rates: np.ndarray, hazards: np.ndarray
     ) -> np.ndarray:
-        return customers(x, before, after, rates, hazards, theta)[0][:, 7].copy()
+        return seen(x, before, after, rates, hazards, theta)[1]
 
     def _if_alive(
         self,
@@ -217,7 +223,22 @@ def customers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel says of each customer, and of each piece since the last purchase."""
     rows, pieces = np.empty((x.size, 8)), np.empty((after.length.size, 2))
-    exposures = before.exposure(rates), before.exposure(hazards)
-    inner = after.bounds, after.length, rates[after.interval], hazards[after.interval]
-    _jit.run(varying_loop, x.size, x, *exposures, *inner, theta, out=(rows, pieces))
+    inputs = loop_inputs(before, after, rates, hazards)
+    _jit.run(varying_loop, x.size, x, *inputs, theta, out=(rows, pieces), size=SLICE)
     return rows, pieces
+
+
+def seen(
+    x: np.ndarray, before: Pieces, after: Pieces, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-likelihood and P(alive) of each customer."""
+    values, alive = np.empty(x.size), np.empty(x.size)
+    inputs = loop_inputs(before, after, rates, hazards)
+    _jit.run(seen_loop, x.size, x, *inputs, theta, out=(values, alive), size=SLICE)
+    return values, alive
+
+
+def loop_inputs(before: Pieces, after: Pieces, rates: np.ndarray, hazards: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What the kernels take of a calendar: the time that counted before the last purchase, and the pieces since."""
+    exposures = before.exposure(rates), before.exposure(hazards)
+    return (*exposures, after.bounds, after.length, rates[after.interval], hazards[after.interval])
