@@ -65,8 +65,8 @@ class Posterior:
         Notes
         -----
         The prior is that of `penalty`: normal on the logarithms of the parameters, flat where there is none. That on
-        coefficients of covariates, which are no logarithms, is of `covariate_penalty`, likewise. A model with covariates
-        that change with time needs its `intervals` and, for those of the rate, its `log`.
+        coefficients of covariates, which are no logarithms, is of `covariate_penalty`, likewise. A model whose
+        covariates change with time needs its `intervals` and, for those of the rate, its `log`.
         """
         owner = f"{type(self).__name__}.posterior"
         check_value("n_draws", n_draws, (integer(100),), owner)
