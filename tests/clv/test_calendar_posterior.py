@@ -153,7 +153,8 @@ def test_the_truth_is_within(posterior, data):
 def coverage(kind, repeats):
     inside = []
     for seed in range(repeats):
-        log, table, intervals, truth = simulated(kind, 300, 100 + seed, HALVES)
+        # few purchases each: two on a day are one, which takes from busy seasons what a larger alpha leaves them
+        log, table, intervals, truth = simulated(kind, 400, 300 + seed, HALVES, alpha=30.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             found = seasonal(kind, log, intervals).fit(table).posterior(table, n_draws=500, rng=seed).interval(0.9)
@@ -163,11 +164,10 @@ def coverage(kind, repeats):
 
 @pytest.mark.thorough
 def test_intervals_cover_as_often_as_they_say(kind):
-    inside = coverage(kind, 100)
+    inside = coverage(kind, 60)
     print("90 % intervals of", kind.__name__, "cover", inside.mean(axis=0).round(3))
-    # coefficients: within 3 standard errors; shapes are off by a few per cent, as purchases go by whole days
-    assert (stats.binom.cdf(inside[:, 4:].sum(axis=0), 100, 0.9) > 0.001).all()
-    assert (inside.mean(axis=0) > 0.75).all()
+    # within 3 standard errors
+    assert (stats.binom.cdf(inside.sum(axis=0), 60, 0.9) > 0.001).all()
 
 
 def test_nuts_agrees_with_laplace(kind):

@@ -167,10 +167,10 @@ def test_covariates_that_say_nothing_change_nothing(kind, cdnow):
 WEEKLY = np.sin(2 * np.pi * np.arange(80) / 26.0)
 
 
-def simulated(kind, n, seed, winter=WEEKLY):
+def simulated(kind, n, seed, winter=WEEKLY, alpha=6.0):
     """A log, its table, intervals, and the true parameters and coefficients."""
     dropout = kind is TimeVaryingParetoNBDModel
-    theta = (1.5, 6.0, 0.8, 20.0) if dropout else (1.5, 6.0, 0.8, 4.0)
+    theta = (1.5, alpha, 0.8, 20.0) if dropout else (1.5, alpha, 0.8, 4.0)
     sale = (np.arange(80) // 6) % 3 == 1
     days = seasonal_days(np.random.default_rng(seed), n, theta, sale, winter, 0.7 if dropout else None)
     log = pd.DataFrame({"customer_id": days[:, 0], "timestamp": ZERO + DAY * days[:, 1], "amount": 1.0})
