@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import special
 
 from custanalytics import _jit
-from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit, _kernels_beta_geo, _kernels_beta_geo_purchases
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
@@ -131,37 +128,6 @@ class BetaGeoModel(BetaDropoutModel):
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
     _alive_slice: ClassVar[int] = _jit.WIDE
     _purchases_loop = staticmethod(_kernels_beta_geo_purchases.purchases_loop)
-
-    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
-        """Probability that a new customer makes exactly `n` repeat purchases.
-
-        Parameters
-        ----------
-        n : int or array-like of int
-            Number of repeat purchases, 0 or more.
-        horizon : float
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `n`
-            P(X(horizon) = n).
-        """
-        r, alpha, a, b = self._theta()
-        counts = np.asarray(n)
-        for count in counts.ravel()[:1] if counts.size == 0 else (counts.min(), counts.max()):
-            check_value("n", count, (integer(0),), "probability_of_purchases")
-        check_value("horizon", horizon, (Number(0),), "probability_of_purchases")
-        counts = counts.astype(np.float64)
-        share = 1.0 if np.isinf(horizon) else horizon / (alpha + horizon)
-        stayed = np.exp(special.betaln(a, b + counts) - special.betaln(a, b))
-        with np.errstate(divide="ignore"):
-            powers = special.xlogy(counts, share) + special.xlog1py(r, -share)
-        ways = special.gammaln(r + counts) - special.gammaln(r) - special.gammaln(counts + 1.0)
-        positive = np.maximum(counts, 1.0)
-        left = np.where(counts > 0, stayed * a / (b + positive - 1.0) * special.betainc(positive, r, share), 0.0)
-        result = stayed * np.exp(ways + powers) + left
-        return result if result.ndim else float(result)
 
     def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
         (x, _, age), (r, alpha, a, b) = columns, theta

@@ -15,7 +15,6 @@ from custanalytics._columns import FREQUENCY
 from custanalytics._params import NONE, Rule, check_params, check_value, integer, warn
 from custanalytics.clv import _fit, _kernels_cnbd, _kernels_cnbd_purchases
 from custanalytics.clv._base import refuse
-from custanalytics.clv._counts import chance_of_counts
 from custanalytics.clv._discounting import discounting
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
@@ -210,24 +209,6 @@ class CNBDModel(BetaDropoutModel):
         one = np.ones(1)
         result = np.array([self._if_alive(new, theta, time * one, one)[0] * stays for time in times.ravel()])
         return result.reshape(times.shape) if times.ndim else float(result[0])
-
-    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
-        """Probability that a new customer makes exactly `n` repeat purchases.
-
-        Parameters
-        ----------
-        n : int or array-like of int
-            Number of repeat purchases, 0 or more.
-        horizon : float
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `n`
-            P(X(horizon) = n).
-        """
-        theta = self._theta()
-        return chance_of_counts(n, horizon, self.k_, self._chances, theta)
 
     # The likelihood and the predictions are those of one k, which is known only after the class is made.
     @property

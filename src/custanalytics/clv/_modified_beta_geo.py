@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from custanalytics.clv import _fit, _kernels_cnbd
-from custanalytics.clv._counts import chance_of_counts
 from custanalytics.clv._dropout_covariates import BetaDropoutModel
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
@@ -143,23 +142,6 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
         """
         _, _, a, b = self._theta()
         return super().expected_purchases_new_customer(horizon) * (b / (a + b))
-
-    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
-        """Probability that a new customer makes exactly `n` repeat purchases.
-
-        Parameters
-        ----------
-        n : int or array-like of int
-            Number of repeat purchases, 0 or more.
-        horizon : float
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `n`
-            P(X(horizon) = n).
-        """
-        return chance_of_counts(n, horizon, 1, 1, self._theta())
 
     def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
         (x, _, age), (r, alpha, a, b) = columns, theta

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from custanalytics.clv import _fit, _kernels_nbd
-from custanalytics.clv._counts import check_counts, event_share, negative_binomial
 from custanalytics.clv._covariates import RateCovariateModel
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._limits import PURCHASES, Limits
@@ -104,25 +102,6 @@ class NBDModel(RateCovariateModel):
     _loglik_loop = staticmethod(_kernels_nbd.log_likelihood_loop)
     _alive_loop = staticmethod(_kernels_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_nbd.purchases_loop)
-
-    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
-        """Probability that a new customer makes exactly `n` repeat purchases.
-
-        Parameters
-        ----------
-        n : int or array-like of int
-            Number of repeat purchases, 0 or more.
-        horizon : float
-            How long after the first purchase, in `time_unit`.
-
-        Returns
-        -------
-        float or ndarray of the shape of `n`
-            P(X(horizon) = n).
-        """
-        r, alpha = self._theta()
-        result = negative_binomial(check_counts(n), r, event_share(alpha, horizon))
-        return result if result.ndim else float(result)
 
     def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
         (x, _, age), (r, alpha) = columns, theta
