@@ -138,7 +138,9 @@ class CalendarFutures(Futures, CalendarModel):
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_discounted_purchases")
         check_value("rate", rate, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_discounted_purchases")
-        return self._anywhere(table, DISCOUNTED_PURCHASES, "_expected", float(horizon), float(rate))
+        if rate == 0:
+            return self._anywhere(table, DISCOUNTED_PURCHASES, "_purchases_within", float(horizon), 0.0)
+        return self._anywhere(table, DISCOUNTED_PURCHASES, "_discounted", float(horizon), float(rate))
 
     def _anywhere(self, table: Any, column: str, method: str, *args: float) -> Any:
         """What a method predicts: an array, or a column added to a table in an engine."""
@@ -175,12 +177,10 @@ class CalendarFutures(Futures, CalendarModel):
         return self._facing(table, 0.0).alive
 
     def _purchases_within(self, table: Any, horizon: float, start: float) -> np.ndarray:
-        if start > 0:
-            return self._later(table, start + horizon, lambda given: given.window(start, horizon))
-        return self._expected(table, horizon, 0.0)
+        return self._later(table, start + horizon, lambda given: given.window(start, horizon))
 
-    def _expected(self, table: Any, horizon: float, discount: float) -> np.ndarray:
-        end = min(horizon, FADED / discount) if discount > 0 else horizon
+    def _discounted(self, table: Any, horizon: float, discount: float) -> np.ndarray:
+        end = min(horizon, FADED / discount)
         theta, facing = self._theta(), self._facing(table, end)
         result, ahead = facing.alive, facing.ahead.within(0.0, end)
         memory = self._static.from_params(**self.params_)._memory()

@@ -182,7 +182,7 @@ class TimeVaryingBetaGeoModel(TimeVaryingModel):
     ) -> np.ndarray:
         exposures = np.concatenate(([0.0], np.cumsum(window.length * window.rates)))
         result = np.empty(x.size)
-        horizons = np.interp(times, window.edges(), exposures) if np.isfinite(exposures[-1]) else exposures[-1:]
+        horizons = np.interp(times, window.edges(), exposures)
         _jit.run(BetaGeoModel._purchases_loop, x.size, x, bought, theta, horizons, weights, out=(result,), size=512)
         return result
 

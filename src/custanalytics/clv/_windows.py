@@ -47,8 +47,7 @@ class Window(NamedTuple):
         ends = np.unique(np.concatenate((edges[1:], times)))
         begins = np.concatenate(([0.0], ends[:-1]))
         at = np.clip(np.searchsorted(edges, begins, side="right") - 1, 0, self.length.size - 1)
-        with np.errstate(invalid="ignore"):
-            return ends, Window(ends - begins, self.rates[at], self.hazards[at])
+        return ends, Window(ends - begins, self.rates[at], self.hazards[at])
 
 
 class Ahead(NamedTuple):
@@ -147,8 +146,8 @@ def discounted_sums(edges: np.ndarray, rate: float, memory: float) -> tuple[np.n
     `memory` and more: Gauss and Legendre's rule is taken between those, on stretches that grow with time.
     """
     end = edges[-1]
-    if rate == 0.0 or end == 0.0 or end == inf:
-        return np.array([end]), np.ones(1)
+    if end == 0.0:
+        return np.zeros(1), np.ones(1)
     cuts = [0.0]
     for edge in edges[1:]:
         while edge - cuts[-1] > 1e-12 * edge:
