@@ -86,7 +86,9 @@ def test_customers_who_do_differ_hear_of_no_limit():
     table = {"frequency": x, "recency": np.where(x > 0, 29.0, 0.0), "T": np.full(N, 30.0)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        clv.NBDModel().fit(table)
+        model = clv.NBDModel().fit(table)
+    assert model.converged_
+    assert model.undetermined_ == ()
 
 
 MODELS = [getattr(clv, name) for name in clv.__all__ if getattr(getattr(clv, name), "_limits", ())]

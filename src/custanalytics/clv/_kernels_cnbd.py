@@ -88,6 +88,28 @@ def toss(i, a, b, sums):
 
 
 @kernel
+def count_up(counted, n, k, chances, theta, product, sums):
+    """Log of the product of rates and tosses up to n purchases, from that for `counted` on; anew where it is -1."""
+    r, a, b = theta[0], theta[2], theta[3]
+    if counted < 0.0:
+        counted, product = 0.0, 0.0
+        sums[:] = 0.0
+        if chances > 0.0:
+            product = toss(0.0, a, b, sums)
+    while counted < n:
+        j = 0.0
+        while j < k:
+            event = r + k * counted + j
+            product += log(event)
+            sums[0] += 1.0 / event
+            sums[3] += 1.0 / event**2
+            j += 1.0
+        product += toss(counted + chances, a, b, sums)
+        counted += 1.0
+    return product
+
+
+@kernel
 def log_likelihood_loop(k, chances, start, stop, x, t_x, T, weight, theta, out):
     """Weighted sum of the log-likelihood and its gradient, into the row of this slice.
 
@@ -107,21 +129,8 @@ def log_likelihood_loop(k, chances, start, stop, x, t_x, T, weight, theta, out):
         n, w = x[i], weight[i]
         tosses, s = n + chances, r + k * n
         if n != counted:
-            if n < counted or counted < 0.0:
-                counted, product = 0.0, 0.0
-                sums[:] = 0.0
-                if chances > 0.0:
-                    product = toss(0.0, a, b, sums)
-            while counted < n:
-                j = 0.0
-                while j < k:
-                    event = r + k * counted + j
-                    product += log(event)
-                    sums[0] += 1.0 / event
-                    sums[3] += 1.0 / event**2
-                    j += 1.0
-                product += toss(counted + chances, a, b, sums)
-                counted += 1.0
+            product = count_up(counted if counted < n else -1.0, n, k, chances, theta, product, sums)
+            counted = n
         since = T[i] - t_x[i]
         before, exposure = 1.0 / (alpha + t_x[i]), 1.0 / (alpha + T[i])
         share, gap = since * exposure, log1p(since * before)
