@@ -150,11 +150,11 @@ def test_the_truth_is_within(posterior, data):
         assert low < data[3][name] < high, name
 
 
-def coverage(kind, repeats):
+def coverage(kind, n, repeats):
     inside = []
     for seed in range(repeats):
         # few purchases each: two on a day are one, which takes from busy seasons what a larger alpha leaves them
-        log, table, intervals, truth = simulated(kind, 400, 300 + seed, HALVES, alpha=30.0)
+        log, table, intervals, truth = simulated(kind, n, 300 + seed, HALVES, alpha=30.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             found = seasonal(kind, log, intervals).fit(table).posterior(table, n_draws=500, rng=seed).interval(0.9)
@@ -163,11 +163,12 @@ def coverage(kind, repeats):
 
 
 @pytest.mark.thorough
-def test_intervals_of_coefficients_cover_as_often_as_they_say(kind):
-    inside = coverage(kind, 60)
+def test_intervals_cover_as_often_as_they_say(kind):
+    # of 400 customers those of a and b cover 81 % in the plain BG/NBD too: the likelihood is skewed, not the method
+    inside = coverage(kind, 1500, 40)
     print("90 % intervals of", kind.__name__, "cover", inside.mean(axis=0).round(3))
-    # within 3 standard errors; so few customers leave parameters of dropout open in some samples, which are held
-    assert (stats.binom.cdf(inside[:, 4:].sum(axis=0), 60, 0.9) > 0.001).all()
+    assert (stats.binom.cdf(inside.sum(axis=0), 40, 0.9) > 0.001).all()  # within 3 standard errors
+    assert 0.86 <= inside.mean() <= 0.94
 
 
 def test_nuts_agrees_with_laplace(kind):
