@@ -8,7 +8,7 @@ from pathlib import Path
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.reference import clv as reference
 
@@ -259,6 +259,7 @@ def test_a_later_last_purchase_makes_alive_more_likely(theta, who, earlier):
 
 
 @given(st.tuples(positive, positive, positive, positive), st.floats(0, 1e3))
+@example((1.0, 1.0, 1.0, 1.0), 2.2e-311)  # so short that its share of alpha has no reciprocal
 def test_the_counts_of_a_new_customer_are_a_distribution(theta, horizon):
     model, *_ = build(theta, (0, 0.0, 0.0))
     chances = model.probability_of_purchases(np.arange(200), horizon)

@@ -183,13 +183,11 @@ class GivenThere:
 
 def negative_binomial(n: np.ndarray, shape: np.ndarray, scale: np.ndarray, horizon: float) -> np.ndarray:
     """P(n events by the horizon) for gamma distributed rates; 0 for negative n."""
-    if np.isinf(horizon):
-        return np.zeros(np.broadcast_shapes(n.shape, shape.shape))
-    if horizon == 0:
-        return np.where(n == 0, 1.0, 0.0) * np.ones_like(shape)
     whole = np.maximum(n, 0.0)
     ways = special.gammaln(shape + whole) - special.gammaln(shape) - special.gammaln(whole + 1.0)
-    chance = np.exp(ways - whole * np.log1p(scale / horizon) - shape * np.log1p(horizon / scale))
+    with np.errstate(divide="ignore", over="ignore"):  # a horizon of 0 or without end, or so near it that a ratio is
+        others, own = special.xlog1py(whole, scale / horizon), special.xlog1py(shape, horizon / scale)
+    chance = np.exp(ways - others - own)
     return np.where(n < 0, 0.0, chance)
 
 
