@@ -108,7 +108,7 @@ def standard_names(
 
 def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     """A numeric column as contiguous float64, missing as NaN: shape (n_rows,)."""
-    dtype = (series := frame[column]).dtype
+    dtype = (series := frame.get_column(column)).dtype
     if not dtype.is_numeric() and series.null_count() == len(series):  # of no certain type
         return np.full(len(series), np.nan)
     if not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Unknown):
