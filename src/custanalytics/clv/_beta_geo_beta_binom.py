@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from custanalytics import _engines, _frames
 from custanalytics._columns import FREQUENCY, P_ALIVE, RECENCY, T
@@ -181,18 +180,10 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         float or ndarray of the shape of `n`
             P(X(horizon) = n).
         """
-        alpha, beta, gamma, delta = self._theta()
         counts = check_counts(n)
         check_value("horizon", horizon, (integer(0),), OWNER)
-        # there for exactly i opportunities, and buying at n of them
-        i = np.arange(int(horizon) + 1.0)
-        lasts = special.betaln(gamma + 1.0, delta + i) - special.betaln(gamma, delta)
-        lasts[-1] = special.betaln(gamma, delta + i[-1]) - special.betaln(gamma, delta)
-        x = counts[..., None]
-        idle = np.maximum(i - x, 0.0)
-        choose = special.gammaln(i + 1.0) - special.gammaln(x + 1.0) - special.gammaln(idle + 1.0)
-        buys = choose + special.betaln(alpha + x, beta + idle) - special.betaln(alpha, beta)
-        result = np.where(x <= i, np.exp(lasts + buys), 0.0).sum(axis=-1)
+        new = GivenThere(self._theta()[None])
+        result = new.exactly(np.ascontiguousarray(counts.reshape(1, -1)), float(horizon)).reshape(counts.shape)
         return result if result.ndim else float(result)
 
     def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenThere:

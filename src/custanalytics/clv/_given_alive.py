@@ -9,10 +9,18 @@ import numpy as np
 from scipy import special
 
 from custanalytics import _jit
-from custanalytics.clv import _fit, _kernels_counts, _kernels_draws, _kernels_futures, _kernels_opportunities
+from custanalytics.clv import (
+    _fit,
+    _kernels_chances,
+    _kernels_counts,
+    _kernels_draws,
+    _kernels_futures,
+    _kernels_opportunities,
+)
 from custanalytics.clv._kernels_futures import BETA, SCALE, SHAPE, SHARE, A, B, C, S
 
 NOTHING = np.zeros(0)
+NEAR = 0.1  # what is missing to 1 below which it, and not the rest, is given to the incomplete beta function
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class GivenAlive:
         a, c = self.table[:, [A]], self.table[:, [C]]
         if not a.any():
             return np.ones((len(a), 1))
-        return np.exp(special.betaln(a, c + n) - special.betaln(a, c))
+        return staying(n, a, c)
 
     def _leaves(self, n: np.ndarray) -> np.ndarray:
         """E[p (1 - p)^(n - 1)]: dropped out right after purchase n; 0 for n = 0."""
@@ -147,8 +155,8 @@ class GivenThere:
 
     def stay(self, ahead: float) -> np.ndarray:
         """P(there after `ahead` opportunities)."""
-        leaves, stays = self.table[:, 2], self.table[:, 3]
-        return np.exp(special.betaln(leaves, stays + ahead) - special.betaln(leaves, stays))
+        leaves, stays = self.table[:, [2]], self.table[:, [3]]
+        return staying(np.full((1, 1), ahead), leaves, stays)[:, 0]
 
     def window(self, start: float, horizon: float) -> np.ndarray:
         """Expected purchases at the `horizon` opportunities after the next `start`."""
@@ -181,10 +189,24 @@ class GivenThere:
         return out
 
 
+def staying(n: np.ndarray, a: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """E[(1 - p)^n] for p ~ Beta(a, c), with n of shape (1 or n_rows, n_counts) and the others of (n_rows, 1)."""
+    out = np.empty((len(a), n.shape[1]))
+    _jit.run(_kernels_chances.staying_loop, len(a), n, a[:, 0], c[:, 0], out=(out,), size=512)
+    return out
+
+
+def log_ways(n: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Logarithm of Γ(shape + n) / (Γ(shape) n!), of the same shapes."""
+    out = np.empty((len(shape), n.shape[1]))
+    _jit.run(_kernels_chances.log_ways_loop, len(shape), n, shape[:, 0], out=(out,), size=512)
+    return out
+
+
 def negative_binomial(n: np.ndarray, shape: np.ndarray, scale: np.ndarray, horizon: float) -> np.ndarray:
     """P(n events by the horizon) for gamma distributed rates; 0 for negative n."""
     whole = np.maximum(n, 0.0)
-    ways = special.gammaln(shape + whole) - special.gammaln(shape) - special.gammaln(whole + 1.0)
+    ways = log_ways(whole, shape)
     with np.errstate(divide="ignore", over="ignore"):  # a horizon of 0 or without end, or so near it that a ratio is
         others, own = special.xlog1py(whole, scale / horizon), special.xlog1py(shape, horizon / scale)
     chance = np.exp(ways - others - own)
@@ -193,10 +215,12 @@ def negative_binomial(n: np.ndarray, shape: np.ndarray, scale: np.ndarray, horiz
 
 def at_least(n: np.ndarray, shape: np.ndarray, scale: np.ndarray, horizon: float) -> np.ndarray:
     """P(n events or more by the horizon) for gamma distributed rates."""
+    chance = np.ones(np.broadcast_shapes(n.shape, shape.shape))
     if np.isinf(horizon):
-        return np.ones(np.broadcast_shapes(n.shape, shape.shape))
+        return chance
     whole, missing = np.maximum(n, 1.0), scale / (scale + horizon)
-    chance = special.betainc(whole, shape, horizon / (scale + horizon))
     # near 1, the share of the time ahead is known better through what is missing to it
-    chance = np.where(missing < 0.5, special.betaincc(shape, whole, missing), chance)
+    near = np.broadcast_to(missing < NEAR, chance.shape)
+    special.betainc(whole, shape, horizon / (scale + horizon), out=chance, where=~near)
+    special.betaincc(shape, whole, missing, out=chance, where=near)
     return np.where(n <= 0, 1.0, chance)

@@ -11,7 +11,7 @@ from scipy import special
 
 from custanalytics import _jit
 from custanalytics.clv import _kernels_cnbd_purchases
-from custanalytics.clv._given_alive import GivenAlive, at_least, negative_binomial
+from custanalytics.clv._given_alive import GivenAlive, at_least, log_ways, negative_binomial
 from custanalytics.clv._kernels_futures import SCALE, SHAPE, SHARE
 
 
@@ -52,9 +52,8 @@ class GivenPhases(GivenAlive):
 
     def phases(self) -> np.ndarray:
         """Chances of j = 0, ..., k - 1 events since the last purchase, of shape (k, n_customers)."""
-        j, shape = np.arange(self.k)[:, None], self.table[:, SHAPE]
-        logs = special.gammaln(shape + j) - special.gammaln(shape) - special.gammaln(j + 1.0)
-        logs = logs + special.xlogy(j, self.table[:, SHARE])
+        j = np.arange(float(self.k))[:, None]
+        logs = log_ways(j.T, self.table[:, [SHAPE]]).T + special.xlogy(j, self.table[:, SHARE])
         chances = np.exp(logs - logs.max(axis=0))
         return chances / chances.sum(axis=0)
 
