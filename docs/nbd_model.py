@@ -10,6 +10,7 @@ import numpy as np
 
 from custanalytics._jit import kernel
 from custanalytics.clv import _fit
+from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._purchases import PurchaseModel
 
 
@@ -60,6 +61,10 @@ class NBDModel(PurchaseModel):
     _loglik_loop = staticmethod(log_likelihood_loop)
     _alive_loop = staticmethod(alive_loop)
     _purchases_loop = staticmethod(purchases_loop)
+
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive:
+        (x, _, age), (r, alpha) = columns, theta
+        return GivenAlive.of(x.size, shape=r + x, scale=alpha + age)
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         rate = sample.mean(0) if sample.columns[0].any() else 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from custanalytics.clv import NBDModel
 from custanalytics.datasets import simulate_transactions
 from custanalytics.validation import TransactionValidator
 
@@ -44,6 +46,39 @@ def test_guide_lists_all_its_pages() -> None:
 def test_guide_lists_all_rules_of_validation() -> None:
     listed = re.findall(r"^``(\w+)``  ", (DOCS / "guide" / "validation.rst").read_text(), re.MULTILINE)
     assert listed == [rule.name for rule in TransactionValidator.rules()]
+
+
+def _shown(source: str, options: str) -> str:
+    """What a literalinclude with these options shows of the source."""
+    named = re.search(r":pyobject: (\w+)", options)
+    if named is None:
+        start, end = re.findall(r":(?:start-at|end-before): (.+)", options)
+        return source[source.index(start) : source.index(end)]
+    part = next(each for each in ast.parse(source).body if getattr(each, "name", None) == named[1])
+    return ast.unparse(part)
+
+
+def test_the_page_shows_all_that_the_added_model_needs() -> None:
+    page, source = (DOCS / "add_a_model.rst").read_text(), (DOCS / "nbd_model.py").read_text()
+    shown = [_shown(source, options) for options in re.findall(r":: nbd_model.py\n((?:   :.+\n)+)", page)]
+    pasted = ast.dump(ast.parse("\n".join(shown)))
+    assert pasted == ast.dump(ast.Module(ast.parse(source).body[2:], []))  # all but the docstring and __future__
+
+
+def test_the_added_model_answers_all_that_predictions_are_about() -> None:
+    table = {"frequency": [2.0, 0.0], "recency": [30.43, 0.0], "T": [38.86, 38.86]}
+    model = importlib.import_module("nbd_model").NBDModel.from_params(r=0.385, alpha=12.072)
+    truth = NBDModel.from_params(r=0.385, alpha=12.072)
+    assert model.score_one(2, 30.43, 38.86, horizon=13) == pytest.approx(truth.score_one(2, 30.43, 38.86, horizon=13))
+    for question in (
+        lambda each: each.predict_alive(table, ahead=13),
+        lambda each: each.predict_purchases(table, 13, start=13),
+        lambda each: each.predict_count_probabilities(table, [0, 1, 2], 13),
+        lambda each: each.predict_count_quantiles(table, [0.05, 0.95], 13),
+        lambda each: each.sample(table, 5, 13, rng=0),
+        lambda each: each.probability_of_purchases([0, 1, 2], 52),
+    ):
+        np.testing.assert_allclose(question(model), question(truth), rtol=1e-12)
 
 
 def test_the_added_model_recovers_what_it_assumes() -> None:
