@@ -143,6 +143,26 @@ def test_words_and_plain_data(to_frame: Any) -> None:
     assert by_scores.values == {}
 
 
+def test_any_change_from_0_is_a_whole_one() -> None:
+    """Money of just more than 0 is the nearest value with m_score 2, and as far from 0 as 51: the days decide."""
+    table = pd.DataFrame(
+        {
+            "customer_id": [1, 2, 3],
+            "inactivity": [10.0, 20.0, 40.0],
+            "frequency": [1, 2, 3],
+            "monetary_value": [0.0, 20.5, 51.0],
+        }
+    )
+    scorer = RFMScorer(cut_points={"r_score": [20, 40], "f_score": [1], "m_score": [0, 50]}).fit(table)
+    rules = RuleTable(
+        {"here": "**1", "there": ["1*2", "2*3"], "elsewhere": ["[2-3]*2", "1*3", "3*3"]}, n_bins=(3, 2, 3)
+    )
+    segmenter = RFMSegmenter(rules=rules, on_unreachable="ignore").fit(scorer.transform(table))
+    move = next(each for each in segmenter.explain(1, table, scorer=scorer).moves if each.segment == "there")
+    assert move.steps == 3
+    assert (move.scores["r_score"], move.scores["m_score"]) == (2, 3)
+
+
 def test_refusals() -> None:
     table, scorer, segmenter = shop()
     with pytest.raises(KeyError, match=r"There is no customer '7' among the 4 of the table .ids: 7, 8, 9"):

@@ -55,7 +55,7 @@ def explain(
     sizes = np.zeros(grid.shape)
     for column, values, free in zip(columns, reached, used, strict=True):
         moved = np.abs(values - column.better)
-        size = moved / np.maximum(np.maximum(np.abs(values), abs(column.better)), np.finfo(float).tiny)
+        size = moved / np.where(moved > 0, np.maximum(np.abs(values), abs(column.better)), 1.0)
         if not free:
             size[moved > 0] = np.nan
         sizes += size.reshape(size.shape + (1,) * (3 - size.ndim))
