@@ -147,10 +147,8 @@ def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any
 def zone_of(frame: nw.DataFrame[Any], column: str) -> str | None:
     """The name of a column's time zone; None where it has none."""
     dtype = frame.schema[column]
-    if isinstance(dtype, nw.Unknown):
-        zone = _hidden_zone(frame[column])
-        return None if zone is None else str(zone)
-    return getattr(dtype, "time_zone", None)
+    zone = _hidden_zone(frame[column]) if isinstance(dtype, nw.Unknown) else getattr(dtype, "time_zone", None)
+    return None if zone is None else str(zone)
 
 
 def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarray, nw.Series[Any]]:
@@ -204,6 +202,9 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
         else:
             lookup = {value: code for code, value in enumerate(uniques.to_list())}
             found = np.fromiter((lookup.get(value, -1) for value in series.to_list()), np.int64, len(series))
+    if uniques.dtype.is_float() and (nan := uniques.is_nan().to_numpy()).any():  # missing, as in pandas
+        rank = np.append(np.where(nan, -1, np.cumsum(~nan) - 1), -1)  # the last place serves the code -1
+        found, uniques = rank[np.asarray(found, np.int64)], take(uniques, np.flatnonzero(~nan))
     return np.asarray(found, np.int64), uniques.alias(series.name)
 
 
@@ -254,8 +255,7 @@ def extend(frame: nw.DataFrame[Any], columns: Mapping[str, Any]) -> nw.DataFrame
 def take(values: nw.Series[Any], at: np.ndarray) -> nw.Series[Any]:
     """The elements of a column at integer positions."""
     if values.implementation.is_pandas():
-        native = values.to_native().iloc[at].reset_index(drop=True)
-        return nw.from_native(native, series_only=True)
+        return nw.from_native(values.to_native().iloc[at].reset_index(drop=True), series_only=True)
     if values.implementation.is_pyarrow():
         native = values.to_native()
         view = str(native.type) == "string_view"  # PyArrow takes no elements of these

@@ -128,6 +128,18 @@ def test_ids_of_a_type_of_the_database_become_text(engines: Any, name: str) -> N
     assert rows["total_value"].tolist() == [3.0, 1.0]
 
 
+@pytest.mark.parametrize("policy", ["default", None])
+def test_orders_and_products_that_are_not_a_number_are_missing(engine: Engine, policy: Any) -> None:
+    log = log_of(returns=True)
+    for name in ("order_id", "product_id"):
+        numbers = log[name].str.extract(r"(\d+)", expand=False).astype("float64")
+        log[name] = numbers.where(numbers > (5 if name == "order_id" else 0))
+    table = arrow(log[["customer_id", "timestamp", "amount"]])
+    for name in ("order_id", "product_id"):
+        table = table.append_column(name, pa.array(log[name].to_numpy()))  # no nulls
+    check_same(engine, table, log, policy=policy)
+
+
 def test_dates_are_days(engine: Engine) -> None:
     log = log_of(200)
     days = log["timestamp"].dt.floor("D")

@@ -160,6 +160,20 @@ def test_missing_ids_are_minus_one(to_frame: Maker) -> None:
     assert _frames.codes(read)[0].tolist() == [1, -1, 0]
 
 
+@pytest.mark.parametrize("kind", ["pandas", "pandas of arrow", "polars", "pyarrow"])
+def test_ids_that_are_not_a_number_are_missing(kind: str) -> None:
+    table = pa.table({"order_id": np.array([2.0, np.nan, 1.0, -np.nan])})
+    frame: Any = {
+        "pandas": table.to_pandas,
+        "pandas of arrow": lambda: table.to_pandas(types_mapper=pd.ArrowDtype),
+        "polars": lambda: pl.from_arrow(table),
+        "pyarrow": lambda: table,
+    }[kind]()
+    codes, uniques = _frames.codes(_frames.read(frame), "order_id")
+    assert codes.tolist() == [1, -1, 0, -1]
+    assert uniques.to_list() == [1.0, 2.0]
+
+
 @given(st.lists(st.integers(-(2**62), 2**62), max_size=200) | st.lists(st.integers(-5, 5), max_size=200))
 def test_integer_codes_are_the_ranks(values: list[int]) -> None:
     array = np.array(values, np.int64)

@@ -55,16 +55,17 @@ def read(X: Any, columns: Mapping[str, str] | None) -> nw.LazyFrame[Any]:
     for name in (CUSTOMER_ID, ORDER_ID, PRODUCT_ID):
         if schema.get(name) == nw.Unknown:  # an UUID
             plain[name] = nw.col(name).cast(nw.String)
+        elif name in kept and schema[name].is_float():
+            plain[name] = nw.when(~nw.col(name).is_nan()).then(nw.col(name))  # NaN is missing
     return lazy.select(*(plain.get(name, nw.col(name)).alias(name) for name in kept))
 
 
 def facts(schema: nw.Schema) -> list[nw.Expr]:
     """Aggregates of a log that `read` gave: rows, rows that cannot be used, returns, first and last time."""
-    customer, time, amount = nw.col(CUSTOMER_ID), nw.col(TIMESTAMP), nw.col(AMOUNT)
-    nameless = customer.is_null() | customer.is_nan() if schema[CUSTOMER_ID].is_float() else customer.is_null()
+    time, amount = nw.col(TIMESTAMP), nw.col(AMOUNT)
     return [
         nw.len().alias("rows"),
-        _count(nameless).alias(CUSTOMER_ID),
+        _count(nw.col(CUSTOMER_ID).is_null()).alias(CUSTOMER_ID),
         _count(time.is_null()).alias(TIMESTAMP),
         _count(amount.is_null() | ~amount.is_finite()).alias(AMOUNT),
         _count(_returned(schema)).alias("returns"),
