@@ -28,7 +28,7 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
     """
     if isinstance(data, Mapping):
         # A list stays a list: NumPy would turn [1, "1"] into two equal texts.
-        arrays = {k: list(v) if isinstance(v, list | tuple) else np.asarray(v) for k, v in data.items()}
+        arrays = {k: list(v) if isinstance(v, list | tuple) else np.atleast_1d(np.asarray(v)) for k, v in data.items()}
         data = nw.from_dict(arrays, backend="pandas").to_native()
     try:
         frame = nw.from_native(data.compute() if nw.dependencies.is_dask_dataframe(data) else data)

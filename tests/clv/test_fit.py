@@ -182,6 +182,19 @@ def test_the_thin_sample_stands_for_all_customers():
 # --- boundaries and degenerate data -----------------------------------------------------------------------------
 
 
+def test_a_climb_far_below_another_is_given_up():
+    sample = BetaGeoModel()._sample(simulated(2_000), None)
+    objective = _fit.Likelihood(BetaGeoModel._loglik_loop, sample, exact=BetaGeoModel._second_derivatives)
+    start = np.full(4, 3.0)
+    reached = _fit.minimise(objective, start, 200, 1e-9)
+    assert reached.converged
+    beaten = _fit.minimise(objective, start, 200, 1e-9, rival=reached.value - 100.0)
+    assert not beaten.converged
+    assert 1 < beaten.n_iter < reached.n_iter
+    alike = _fit.minimise(objective, start, 200, 1e-9, rival=reached.value)
+    np.testing.assert_array_equal(alike.logs, reached.logs)
+
+
 def test_nobody_drops_out_is_recognised():
     rng = np.random.default_rng(0)
     n = 2000

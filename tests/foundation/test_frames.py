@@ -73,6 +73,11 @@ def test_extend_keeps_a_pandas_index() -> None:
     assert list(native.columns) == ["customer_id", "timestamp", "amount"]
 
 
+def test_a_mapping_of_numbers_is_one_row() -> None:
+    read = _frames.read({"frequency": 2, "recency": np.float64(30.43), "T": [38.86]})
+    assert [_frames.floats(read, name).tolist() for name in read.columns] == [[2.0], [30.43], [38.86]]
+
+
 @pytest.mark.parametrize("columns", [{"customer_id": "who"}, {"who": "customer_id"}])
 def test_columns_are_renamed_either_way_round(columns: dict[str, str]) -> None:
     log = frame().rename(columns={"customer_id": "who"})

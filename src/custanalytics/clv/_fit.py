@@ -32,6 +32,7 @@ SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
 HALVINGS = 20  # of a step; a still shorter one that improves does so by rounding alone
 IDLE = 3  # steps in a row without any improvement after which rounding has the last word
 RESOLUTION = 1e-12  # of a log-likelihood: a gain below, which no step shows, is as small as it can be known to be
+FAR, IN_SIGHT = 1.0, 10.0  # of a log-likelihood, and of the gain of the next step: how far is too far
 TINY = 1e-300
 ROUNDING = float(np.finfo(float).eps) * BOX  # of the logarithms of powers of 1, times the power
 
@@ -166,7 +167,12 @@ class Optimum:
 
 
 def minimise(
-    objective: Objective, start: np.ndarray, max_iter: int, tol: float, hessian: np.ndarray | None = None
+    objective: Objective,
+    start: np.ndarray,
+    max_iter: int,
+    tol: float,
+    hessian: np.ndarray | None = None,
+    rival: float = np.inf,
 ) -> Optimum:
     """Damped Newton steps within the box.
 
@@ -174,7 +180,8 @@ def minimise(
     it improves. The curvature (or the one given to begin with) is kept as long as the expected gain falls by
     `FAST` at each step. Converged means that the next step gains at most `tol`, by the curvature at that very
     point; that step is still taken, and the value there is the expected one where the step is short. Where rounding
-    hides a gain that no step shows, `RESOLUTION` of the value is small enough, too.
+    hides a gain that no step shows, `RESOLUTION` of the value is small enough, too. Where the value is far above a
+    `rival` with no gain in sight that would make up for it, it is left as it is.
     """
     logs = np.clip(start, -BOX, BOX)
     value, gradient = objective(logs)
@@ -192,6 +199,8 @@ def minimise(
             step, gain = _newton_step(logs, gradient, hessian)
         if gain <= tol and fresh and np.abs(step).max() <= SHORT:
             return Optimum(np.clip(logs + step, -BOX, BOX), value - gain, gain, hessian, n_iter, True)
+        if value - IN_SIGHT * gain > rival + FAR:
+            return Optimum(logs, value, gain, hessian, n_iter, False)
         moved = _search(objective, logs, value, gradient, step)
         if moved is not None:
             idle = idle + 1 if moved[1] >= value else 0
@@ -288,7 +297,8 @@ def fit_sample(
             loose = LOOSE * float(sample.weight.sum()) / objective.sample.weight.size
             optimum = minimise(objective, logs, max_iter, max(tol, loose), hessian)
             logs, hessian = optimum.logs, None if exact else optimum.hessian
-        optimum = minimise(objectives[-1], logs, max_iter, tol, hessian)
+        rival = best.value if levels and best is not None else np.inf
+        optimum = minimise(objectives[-1], logs, max_iter, tol, hessian, rival)
         if best is None or _better(optimum, best):
             best = optimum
         # Small samples may have a second, higher maximum, often at a boundary: all starts are tried.
