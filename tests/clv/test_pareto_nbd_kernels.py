@@ -128,6 +128,7 @@ def differences_of_the_gradient(case: Case) -> np.ndarray:
             moved[k] *= np.exp(steps * step)
             slopes.append(evaluate((*case[:3], *moved))[1:] * moved)
         result[k] = (slopes[0] - 8 * slopes[1] + 8 * slopes[2] - slopes[3]) / (12 * step)
+    result[2:, :2] = result[:2, 2:].T  # those of s and beta have no terms that grow with x, whose rounding would show
     return result
 
 
