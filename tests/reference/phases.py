@@ -61,12 +61,15 @@ def by_matrices(k, s, u, share, a, c, width=0.1):
 
 def known_dropout(k, s, u, chances, p, stay):
     """The same for one p, by the powers of 1 + u (1 - Z), where Z moves by one event."""
+    if stay < mp.mpf("1e-60"):
+        return certain_dropout(k, s, u, chances)
     Z = mp.zeros(k)
     for j in range(k - 1):
         Z[j, j + 1] = 1
     Z[k - 1, 0] = stay
-    values, vectors = mp.eig(Z)
-    inverse = vectors**-1
+    with mp.extradps(80):  # eigenvectors become alike as `stay` goes to 0
+        values, vectors = mp.eig(Z)
+        inverse = vectors**-1
     alive, rate = mp.mpf(0), mp.mpf(0)
     for j, chance in enumerate(chances):
         for m, value in enumerate(values):
@@ -75,3 +78,15 @@ def known_dropout(k, s, u, chances, p, stay):
             alive += chance * (vectors[j, m] * power * sum(inverse[m, i] for i in range(k))).real
             rate += chance * (s + j) * (vectors[j, m] * power / base * inverse[m, k - 1]).real
     return alive, (1 - alive) / p, rate
+
+
+def certain_dropout(k, s, u, chances):
+    """The same for p = 1, where the phases end with the next purchase: Z^k is 0, and the powers are sums."""
+    alive, rate = mp.mpf(0), mp.mpf(0)
+    for j, chance in enumerate(chances):
+        for i in range(k - j):  # events without a purchase
+            some = chance * mp.rf(s + j, i) / mp.factorial(i) * u**i * (1 + u) ** -(s + j + i)
+            alive += some
+            if i == k - 1 - j:
+                rate += some * (s + j + i) / (1 + u)
+    return alive, 1 - alive, rate
