@@ -21,7 +21,7 @@ def _many_digits():
         yield
 
 
-def close(found, expected):
+def assert_close(found, expected):
     np.testing.assert_allclose(found, [float(value) for value in expected], rtol=1e-11)
 
 
@@ -29,7 +29,7 @@ def close(found, expected):
 def test_customers_who_all_buy_at_one_rate(large):
     model = NBDModel.from_params(r=large, alpha=large / 2.0)
     found = model.predict_count_probabilities(WHO, COUNTS, 20.0)[0]
-    close(found, [futures.negative_binomial(n, large + 3.0, large / 2.0 + 10.0, 20.0) for n in COUNTS])
+    assert_close(found, [futures.negative_binomial(n, large + 3.0, large / 2.0 + 10.0, 20.0) for n in COUNTS])
 
 
 @pytest.mark.parametrize("large", LARGE)
@@ -39,8 +39,8 @@ def test_customers_who_all_drop_out_alike(large):
     given = GivenAlive.of(1, shape=3.5, scale=15.0, a=0.1 * large, c=large + 3.0)
     alive = model.predict_alive(WHO)[0]
     expected = [futures.coin_counts(n, 3.5, 15.0, 0.1 * large, large + 3.0, 20.0) for n in COUNTS]
-    close(given.exactly(np.array([COUNTS], float), 20.0)[0], expected)
-    close(found[1:], [alive * value for value in expected[1:]])
+    assert_close(given.exactly(np.array([COUNTS], float), 20.0)[0], expected)
+    assert_close(found[1:], [alive * value for value in expected[1:]])
 
 
 @pytest.mark.parametrize("large", LARGE)
@@ -50,7 +50,7 @@ def test_regular_customers_who_are_all_alike(large):
     found = model.predict_count_probabilities(WHO, COUNTS[1:], 20.0)[0]
     share = 8.0 / (large / 6.0 + 10.0)
     given = (3, large + 9.0, share, large / 6.0 + 10.0, 0.1 * large, large + 3.0)
-    close(found, [alive * futures.phased_counts(n, *given, 20.0) for n in COUNTS[1:]])
+    assert_close(found, [alive * futures.phased_counts(n, *given, 20.0) for n in COUNTS[1:]])
 
 
 def new_counts(n, horizon, alpha, beta, gamma, delta):
@@ -67,9 +67,9 @@ def new_counts(n, horizon, alpha, beta, gamma, delta):
 def test_opportunities_that_are_all_alike(large):
     model = BetaGeoBetaBinomModel.from_params(alpha=large, beta=2.0 * large, gamma=0.1 * large, delta=large)
     found = model.probability_of_purchases([0, 1, 7], 12)
-    close(found, [new_counts(n, 12, large, 2.0 * large, 0.1 * large, large) for n in (0, 1, 7)])
+    assert_close(found, [new_counts(n, 12, large, 2.0 * large, 0.1 * large, large) for n in (0, 1, 7)])
     stay = GivenThere(np.array([[large, large, 0.1 * large, large]])).stay(7.0)
-    close(stay, [futures.left(7, 0.1 * large, large)])
+    assert_close(stay, [futures.left(7, 0.1 * large, large)])
 
 
 def test_horizons_of_no_time_and_of_all_time():

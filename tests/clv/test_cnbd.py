@@ -188,6 +188,16 @@ def check_matrices(n):
             agrees(case, phases_reference.by_matrices(*case, width=width))
 
 
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_matrix_of_the_phases_has_a_limit_where_dropout_is_certain(k):
+    with mp.workdps(40):
+        chances, given = phases_reference.phases(k, 3.3, 0.7), (k, mp.mpf("3.3"), mp.mpf("1.7"))
+        stay = mp.mpf("1e-50")
+        near = phases_reference.known_dropout(*given, chances, 1 - stay, stay)
+        for limit, value in zip(phases_reference.certain_dropout(*given, chances), near, strict=True):
+            assert abs(limit / value - 1) < 1e-15
+
+
 def test_what_lies_ahead_event_by_event():
     check_counting(6)
 

@@ -67,16 +67,16 @@ def known_dropout(k, s, u, chances, p, stay):
     for j in range(k - 1):
         Z[j, j + 1] = 1
     Z[k - 1, 0] = stay
-    with mp.extradps(80):  # eigenvectors become alike as `stay` goes to 0
+    alive, rate = mp.mpf(0), mp.mpf(0)
+    with mp.extradps(80):  # eigenvectors become alike as `stay` goes to 0, and what they add up to cancels
         values, vectors = mp.eig(Z)
         inverse = vectors**-1
-    alive, rate = mp.mpf(0), mp.mpf(0)
-    for j, chance in enumerate(chances):
-        for m, value in enumerate(values):
-            base = 1 + u * (1 - value)
-            power = base ** -(s + j)
-            alive += chance * (vectors[j, m] * power * sum(inverse[m, i] for i in range(k))).real
-            rate += chance * (s + j) * (vectors[j, m] * power / base * inverse[m, k - 1]).real
+        for j, chance in enumerate(chances):
+            for m, value in enumerate(values):
+                base = 1 + u * (1 - value)
+                power = base ** -(s + j)
+                alive += chance * (vectors[j, m] * power * sum(inverse[m, i] for i in range(k))).real
+                rate += chance * (s + j) * (vectors[j, m] * power / base * inverse[m, k - 1]).real
     return alive, (1 - alive) / p, rate
 
 
