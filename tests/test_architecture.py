@@ -20,7 +20,17 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "custanalytics"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-FOUNDATION = {"_columns", "_engine_checks", "_engines", "_frames", "_holdouts", "_instants", "_params", "exceptions"}
+FOUNDATION = {
+    "_columns",
+    "_engine_checks",
+    "_engines",
+    "_frames",
+    "_holdouts",
+    "_instants",
+    "_output",
+    "_params",
+    "exceptions",
+}
 DOMAINS = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
 TOP = {"customer360", "__init__", "_report"}
 PLOT_ONLY = "matplotlib"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import narwhals as nw
 import numpy as np
-import sklearn
-from sklearn.base import TransformerMixin
 
 from custanalytics import _jit
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
@@ -18,7 +16,6 @@ from custanalytics.exceptions import InvalidDataError
 
 NO_TIME = np.iinfo(np.int64).min  # what NaT is as an integer
 _REMEDY = "Run the log through TransactionValidator first, or convert the column yourself."
-_OUTPUT_KINDS = ("default", "pandas", "polars")
 
 
 def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: str = "") -> nw.DataFrame[Any]:
@@ -124,9 +121,9 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
 def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     """A date or datetime column as int64 microseconds on its own wall clock, missing as NO_TIME: shape (n_rows,)."""
     series = wall_clock(frame[column])
-    if series.null_count() == len(series):
-        return np.full(len(series), NO_TIME)
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
+        if series.null_count() == len(series):
+            return np.full(len(series), NO_TIME)
         raise InvalidDataError(f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_REMEDY}")
     if isinstance(series.dtype, nw.Date):
         series = series.cast(nw.Datetime("us"))
@@ -158,8 +155,8 @@ def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarr
     """
     series = frame[column]
     check_ids(series)
-    if series.dtype.is_integer() and series.null_count() == 0:
-        numbers, uniques = integer_codes(integers(series))
+    if (given := whole(series)) is not None:
+        numbers, uniques = integer_codes(given)
         return numbers, like(frame, column, uniques).cast(series.dtype)
     try:
         return _in_order(*distinct(series))
@@ -211,6 +208,14 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
 def integers(series: nw.Series[Any]) -> np.ndarray:
     """An integer column without missing values as contiguous int64 (uint64 keeps its bits)."""
     return np.ascontiguousarray(series.to_numpy().astype(np.int64, copy=False))
+
+
+def whole(series: nw.Series[Any]) -> np.ndarray | None:
+    """An integer column as `integers` gives it; None where it is of another type, or has missing values."""
+    if not series.dtype.is_integer():
+        return None
+    plain = isinstance(getattr(series.to_native(), "dtype", None), np.dtype)  # there, none can be missing
+    return integers(series) if plain or not series.null_count() else None
 
 
 def integer_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -283,50 +288,6 @@ def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str
             offenders(doubled, frame[column].to_list(), f"share their {column} with another row", "rows")
             + f". {owner} needs one row per customer."
         )
-
-
-class FrameTransformer(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Frame in, frame out: the same kind as came in, or the kind that `set_output` asks for."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        # scikit-learn's own wrapper would rename the output by position; `_give` does what is needed.
-        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
-
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose the kind of frame that `transform` gives.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None
-            "default" gives back the kind that came in; None changes nothing.
-
-        Returns
-        -------
-        self
-        """
-        if transform is not None:
-            if transform not in _OUTPUT_KINDS:
-                raise ValueError(f"set_output takes transform in {_OUTPUT_KINDS}; got {transform!r}.")
-            self._sklearn_output_config = {"transform": transform}
-        return self
-
-    def _give(self, frame: nw.DataFrame[Any] | nw.LazyFrame[Any]) -> Any:
-        config = getattr(self, "_sklearn_output_config", {})
-        kind = config.get("transform", sklearn.get_config()["transform_output"])
-        return give(frame, kind)
-
-
-def give(frame: nw.DataFrame[Any] | nw.LazyFrame[Any], kind: str = "default") -> Any:
-    """The native frame, turned into pandas or Polars (then no longer lazy) where that is asked for."""
-    if isinstance(frame, nw.LazyFrame):
-        if kind == "default":
-            return frame.to_native()
-        frame = gather(frame)
-    if kind == "pandas" and not frame.implementation.is_pandas():
-        return frame.to_pandas()
-    if kind == "polars" and not frame.implementation.is_polars():
-        return frame.to_polars()
-    return frame.to_native()
 
 
 def _hidden_zone(series: nw.Series[Any]) -> Any:

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames, _report
+from custanalytics._output import FrameTransformer
 from custanalytics._params import (
     BOOLEAN,
     NONE,
@@ -35,7 +36,7 @@ __all__ = ["Customer360"]
 STEP = Having(("fit", "get_params"))
 
 
-class Customer360(_frames.FrameTransformer, BaseEstimator):
+class Customer360(FrameTransformer, BaseEstimator):
     """Score every customer of a transaction log: RFM, lifetime value, churn risk, groups, next best offers.
 
     It joins the library's estimators in their usual order and gives one row per customer. Every step is an estimator

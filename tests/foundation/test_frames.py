@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custanalytics import _frames
+from custanalytics._output import FrameTransformer
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
 
 Maker = Callable[[pd.DataFrame], Any]
@@ -194,7 +195,7 @@ def test_many_distinct_ids_outgrow_the_first_hash_table() -> None:
     assert np.array_equal(codes[:50_000], codes[50_000:][::-1])
 
 
-class Doubler(_frames.FrameTransformer):
+class Doubler(FrameTransformer):
     def transform(self, table: Any) -> Any:
         read = _frames.read(table)
         return self._give(_frames.extend(read, {"double": 2 * _frames.floats(read, "amount")}))

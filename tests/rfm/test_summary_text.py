@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from custanalytics import _frames
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.rfm import RFMSummary, _text
+from custanalytics.rfm import RFMSummary, _alphabet, _text
 from custanalytics.rfm._text import Text, read_text
 
 WORDS = st.text(st.sampled_from("aAbé\0\u4e2d\U0001f600"), max_size=20)
@@ -90,15 +90,32 @@ def test_ids_that_count_customers_are_numbered_without_gaps() -> None:
     assert text.numbered[1].tolist() == [list(range(2000))]
 
 
-@pytest.mark.parametrize("later", ["C000x", "C00001", "C00", "é0000", "C0000"])
-def test_texts_beyond_what_the_first_ones_show_are_numbered_as_if_they_were_known(later: str) -> None:
-    texts = [f"C{number:04d}" for number in range(4, 5010)]
-    found, known = text_of([*texts, later]).numbered, text_of([later, *texts]).numbered
+@pytest.mark.parametrize("pad", ["04d", "d"])
+@pytest.mark.parametrize("other", ["C000x", "C00001", "C00", "é0000", "C0000", "C", "", "C7", "D5000"])
+def test_texts_beyond_what_some_show_are_numbered_as_if_they_were_known(other: str, pad: str) -> None:
+    texts = [f"C{number:{pad}}" for number in range(10, 9990)]  # of which every second one is looked at
+    for at in (0, 1):
+        whole = [*texts[:at], other, *texts[at:]]
+        found = text_of(whole).numbered
+        assert found is not None
+        alphabet, numbers = found
+        assert [whole[row] for row in np.argsort(numbers[0])] == sorted(whole, key=str.encode)
+        assert len(set(numbers[0].tolist())) == len(set(whole))
+        edges, letters = alphabet.texts(np.ascontiguousarray(numbers.T))
+        assert [letters[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == whole
+
+
+def test_the_rare_short_numbers_of_counted_ids_need_no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    seen = _alphabet._seen
+    monkeypatch.setattr(_alphabet, "_seen", lambda *args: looks.append(args[0].size) or seen(*args))
+    numbers = np.random.default_rng(0).permutation(np.arange(1000, 50_000))
+    numbers[1::4][:5] = [0, 7, 23, 456, 999]  # where no one looks
+    texts = [f"cust_{number}" for number in numbers]
+    found = text_of(texts).numbered
     assert found is not None
-    assert known is not None
-    assert (np.roll(found[1], 1) == known[1]).all()
-    edges, letters = found[0].texts(np.ascontiguousarray(found[1].T))
-    assert [letters[a:b].tobytes().decode() for a, b in itertools.pairwise(edges)] == [*texts, later]
+    assert len(looks) == 1
+    assert [texts[row] for row in np.argsort(found[1][0])] == sorted(texts)
 
 
 def test_texts_with_too_much_to_tell_them_apart_are_not_numbered() -> None:

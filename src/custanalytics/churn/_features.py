@@ -27,6 +27,7 @@ from custanalytics._columns import (
     renaming,
 )
 from custanalytics._instants import microseconds
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NONE, POSITIVE, UNITS, InstanceOf, Rule, check_params, offenders
 from custanalytics.churn._history import grouped, history, positions, read_events
 from custanalytics.churn._kernels import N_FIXED, N_PRODUCTS, walk_cutoffs
@@ -74,7 +75,7 @@ def _columns(rows: np.ndarray) -> np.ndarray:
     return out
 
 
-class ChurnFeatures(_frames.FrameTransformer, BaseEstimator):
+class ChurnFeatures(FrameTransformer, BaseEstimator):
     """Add to a table of customers and cutoffs what was known about each customer at that cutoff.
 
     Every feature is computed from events before the row's cutoff. What happens at the cutoff or later can be

@@ -11,6 +11,7 @@ import numpy as np
 from custanalytics import _frames, _jit
 from custanalytics._columns import CUSTOMER_ID, CUTOFF
 from custanalytics._instants import instant, instants, microseconds
+from custanalytics._output import give
 from custanalytics._params import NOT_NEGATIVE, POSITIVE, UNITS, check_value
 from custanalytics.churn._history import FOREVER, Events, read_events
 from custanalytics.churn._kernels import DAY, mark_purchases
@@ -126,7 +127,7 @@ def churn_labels(
     at, customer = np.nonzero(first < cutoffs[:, None])
     known = begins[at] + width <= until
     state = np.where(bought[at, customer] > 0, _RETAINED, np.where(known, _CHURNED, _UNKNOWN))
-    return _frames.give(_table(events, cutoffs[at], customer, state))
+    return give(_table(events, cutoffs[at], customer, state))
 
 
 def _end_of_observation(events: Events, cutoffs: np.ndarray, observed_until: Any) -> int:

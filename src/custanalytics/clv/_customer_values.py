@@ -23,7 +23,7 @@ from custanalytics._columns import (
     RECENCY,
     T,
 )
-from custanalytics._frames import FrameTransformer
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NOT_NEGATIVE, Rule, check_params, check_value, integer
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._discounting import FADED, discounting, force_of_discount

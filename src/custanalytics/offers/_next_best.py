@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, DAYS_PER_UNIT, PRODUCT_ID, TIMESTAMP
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NONE, InstanceOf, Number, OneOf, Rule, check_params, check_value, integer
 from custanalytics.offers import _affinity
 from custanalytics.offers._customers import as_array, identified, positions, whom
@@ -21,7 +22,7 @@ from custanalytics.offers._ranking import rank, wide_columns, wide_names
 from custanalytics.offers._values import offer_values
 
 
-class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
+class NextBestOffer(FrameTransformer, BaseEstimator):
     """Recommend to each customer the offers with the highest propensity times value, among those allowed.
 
     A product's propensity is the estimated probability that the customer's next basket holds it. It is learnt from
@@ -288,9 +289,7 @@ class NextBestOffer(_frames.FrameTransformer, BaseEstimator):
         check_is_fitted(self, "offers_")
         frame = whom(customers, self.customers_, self.columns, self._log_kind)
         best, propensity, _ = self._rank(frame, self.offers_.size)
-        dense = np.empty_like(propensity)
-        np.put_along_axis(dense, best, propensity, axis=1)
-        return dense
+        return np.take_along_axis(propensity, np.argsort(best, axis=1), axis=1)
 
     def transform(self, X: Any) -> Any:
         """Add each customer's best offers to a table.

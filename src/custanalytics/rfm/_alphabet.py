@@ -8,12 +8,13 @@ from typing import Self
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics.rfm._kernels_alphabet import END, UNSEEN, mark_letters, write_letters, write_numbers
+from custanalytics.rfm._kernels_alphabet import END, UNSEEN, mark_letters, pack_letters, write_letters, write_numbers
 
 PLACES = 64  # of a text at most, those included that are the same in all texts
 WORDS = 2  # numbers of 64 bits for a text at most
 LARGEST = 1 << 64
-SAMPLE = 1 << 12  # rows that are likely to show all that there is
+SAMPLE = 1 << 12  # rows that are likely to show all that there is, or nearly
+DIGITS = np.isin(np.arange(END), np.frombuffer(b"0123456789", np.uint8))
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Alphabet:
 
         These are uint64 of shape (n_words, n_rows). None where two numbers are not enough for a text.
         """
-        for size in (SAMPLE, begins.size):  # what the first texts show is enough where no other has more
-            found = cls._made(_seen(begins[:size], ends[:size], letters))
+        step = max(begins.size // SAMPLE, 1)
+        some = _seen(np.ascontiguousarray(begins[::step]), np.ascontiguousarray(ends[::step]), letters)
+        found = cls._made(_likely(some)) or cls._made(some)
+        numbers = None if found is None else found._numbers(begins, ends, letters)
+        if found is not None and numbers is None:  # some text has what the sample has not
+            found = cls._made(_seen(begins, ends, letters))
             numbers = None if found is None else found._numbers(begins, ends, letters)
-            if found is None or numbers is not None:
-                break
         return None if found is None or numbers is None else (found, numbers)
 
     @classmethod
@@ -86,9 +89,25 @@ class Alphabet:
         inputs = (numbers, self.words, self.weights, largest, self.may_end, self.symbols)
         _jit.run(write_letters, sizes.size, *inputs, out=(letters, sizes))
         edges = np.concatenate(([0], np.cumsum(sizes)))
-        if (sizes == self.weights.size).all():
+        if edges[-1] == letters.size:
             return edges, letters.ravel()
-        return edges, letters[np.arange(self.weights.size) < sizes[:, None]]
+        packed = np.empty(int(edges[-1]), np.uint8)
+        _jit.run(pack_letters, sizes.size, letters, edges, out=(packed,))
+        return edges, packed
+
+
+def _likely(seen: np.ndarray | None) -> np.ndarray | None:
+    """What all texts are likely to show where some show this much: digits are any digits, and sizes vary as they do."""
+    if seen is None:
+        return None
+    marks, sizes = seen[:, :END].copy(), np.flatnonzero(seen[:, END])
+    varied = marks.sum(axis=1) > 1
+    digits = varied & ~(marks & ~DIGITS).any(axis=1)
+    marks[digits] |= DIGITS
+    ends = seen[:, END].copy()
+    if sizes.size > 1 and varied.any():  # the shortest are the rarest: a number of one digit may not be among some
+        ends[int(np.argmax(varied)) + 1 : sizes[-1]] = True
+    return np.column_stack((marks, ends))
 
 
 def _seen(begins: np.ndarray, ends: np.ndarray, letters: np.ndarray) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._kernels import WIDTH
 from custanalytics.rfm._text import Text
 
-CUSTOMERS = 1 << 10  # room for them at first
+CUSTOMERS = 1 << 13  # room for them at first: it costs nothing before it is used
 SLOTS = 1 << 12
 
 
@@ -70,7 +70,7 @@ class _Tables:
         self.slots = np.zeros(1 << job.shift if job.direct else SLOTS, np.int64)
         self.pairs = np.zeros((1 if job.calendar else SLOTS, 2), np.int64)
         self.baskets = np.zeros((SLOTS if job.has_orders else 1, 2), np.int64)
-        self.known = np.zeros((CUSTOMERS, k.CALENDAR + job.calendar + job.n_keys), np.int64)
+        self.known = np.empty((CUSTOMERS, k.CALENDAR + job.calendar + job.n_keys), np.int64)
         self.sizes = np.zeros(4, np.int64)
         self.ordered = np.empty((0, 2))
 

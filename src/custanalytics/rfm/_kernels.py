@@ -52,6 +52,15 @@ def period_of(time, length, offset):
 
 
 @kernel
+def extent(start, stop, values):
+    """The smallest and the largest of a slice that is not empty."""
+    low = high = values[start]
+    for row in range(start, stop):
+        low, high = min(low, values[row]), max(high, values[row])
+    return low, high
+
+
+@kernel
 def count_rows(start, stop, size, lowest, end, low, shift, ids, times, values, counts, reach):
     """Count the rows of a slice that go to each piece; returns how many have no id, time or finite value.
 

@@ -100,3 +100,11 @@ def write_letters(start, stop, numbers, words, weights, largest, may_end, symbol
                 sizes[row] = place
                 break
             letters[row, place] = symbols[place, which]
+
+
+@kernel
+def pack_letters(start, stop, letters, edges, packed):
+    """The first letters of each row, one row's behind the other's: those of a row from edges[row] on."""
+    for row in range(start, stop):
+        for at in range(edges[row], edges[row + 1]):
+            packed[np.uint64(at)] = letters[row, np.uint64(at - edges[row])]

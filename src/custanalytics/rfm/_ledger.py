@@ -166,10 +166,13 @@ class Ledger:
         return f"{rows} in {orders} in {periods} of {customers}, worth {self.total_value:,.2f} after returns"
 
 
-def exact_sum(values: np.ndarray) -> float:
-    """The sum of some amounts: the same in any order, and off by less than its own last digits."""
+def exact_sum(values: np.ndarray, largest: float | None = None) -> float:
+    """The sum of some amounts: the same in any order, and off by less than its own last digits.
+
+    The `largest` is that of their sizes, where it is known.
+    """
     n = values.size
-    largest = float(np.abs(values).max()) if n else 0.0
+    largest = float(np.abs(values).max(initial=0.0)) if largest is None else largest
     exponent = math.frexp(largest)[1] + n.bit_length() + 1
     below = exponent - 52 + n.bit_length()
     if largest == 0.0 or exponent > 1000 or below < -1000:
@@ -208,7 +211,7 @@ def totals(rows: Rows, outcome: Outcome, end: int, table: dict[str, np.ndarray])
     bought = fates["purchase"]
     others = [each for fate, each in fates.items() if fate != "purchase"]
     bought["rows"] = n - sum(int(each["rows"]) for each in others)
-    bought["amount"] = math.fsum([exact_sum(rows.values), *(-each["amount"] for each in others)])
+    bought["amount"] = math.fsum([exact_sum(rows.values, outcome.largest), *(-each["amount"] for each in others)])
     bought["counted"] = bought["amount"] - bought["paired"] - bought["set_aside"]
     ordered = {fate: {name: each[name] for name in ("rows", *MONEY)} for fate, each in fates.items()}
     return Ledger(

@@ -11,7 +11,7 @@ from custanalytics import _jit
 from custanalytics._frames import NO_TIME
 from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._finish import Finish, SharedHashError
-from custanalytics.rfm._kernels import EXTRA, FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows
+from custanalytics.rfm._kernels import EXTRA, FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows, extent
 from custanalytics.rfm._text import Text, folded
 
 ROWS_A_PIECE = 1 << 15
@@ -108,16 +108,23 @@ def _split(rows: Rows) -> Split:
     by_hash = Split(0, HASHED, wanted, False)
     if n == 0 or rows.keys.size:
         return by_hash
-    low, high = int(rows.ids.min()), int(rows.ids.max())
+    low, high = extent_of(rows.ids)
     shift = max((high - low).bit_length() - wanted.bit_length(), 0)
     pieces = ((high - low) >> shift) + 1
-    sample = np.unique(rows.ids[:: max(n // SAMPLED_IDS, 1)]).view(np.uint64)
+    sample = np.sort(rows.ids[:: max(n // SAMPLED_IDS, 1)]).view(np.uint64)
+    sample = sample[np.concatenate(([True], sample[1:] != sample[:-1]))]
     shares = np.bincount(((sample - np.uint64(low % 2**64)) >> np.uint64(shift)).astype(np.int64), minlength=pieces)
     if shares.max() > 8 + 4 * sample.size / pieces:
         return by_hash
     if (1 << shift) > min(WIDEST_RANGE, 1024 + 8 * n // pieces):
         return by_hash
     return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, True)
+
+
+def extent_of(values: np.ndarray) -> tuple[int, int]:
+    """The smallest and the largest of some whole numbers, at least one."""
+    found = _jit.run(extent, values.size, values, size=ROWS_A_SLICE)
+    return min(low for low, _ in found), max(high for _, high in found)
 
 
 def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:

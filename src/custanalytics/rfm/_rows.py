@@ -34,9 +34,8 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Name
     _frames.check_ids(series)
     names: Names | None = None
     coded, text, keys = False, read_text(series) if hashed else None, np.empty(0, np.int64)
-    if series.dtype.is_integer() and series.null_count() == 0:
-        ids = _frames.integers(series)
-        ids = ids.view(np.uint64) if series.dtype == nw.UInt64 else ids
+    if (given := _frames.whole(series)) is not None:
+        ids = given.view(np.uint64) if series.dtype == nw.UInt64 else given
     elif text is not None and text.numbered is not None:
         alphabet, (ids, *second) = text.numbered
         names, text = partial(_written, series, alphabet), None
@@ -65,8 +64,8 @@ def _orders(frame: nw.DataFrame[Any]) -> np.ndarray:
     if ORDER_ID not in frame.columns:
         return np.empty(0, np.int64)
     series = frame[ORDER_ID]
-    if series.dtype.is_integer() and series.null_count() == 0:
-        return _frames.integers(series)
+    if (given := _frames.whole(series)) is not None:
+        return given
     orders = numbered(series)
     return np.where(orders < 0, -1 - np.arange(orders.size), orders)  # no order id: an order of its own
 

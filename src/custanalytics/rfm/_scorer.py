@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines, _frames
 from custanalytics._columns import FREQUENCY, INACTIVITY, MONETARY_VALUE, RECENCY, T
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, check_value
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm._cuts import Nests, empty_scores, fitted_cuts, score_by
@@ -25,7 +26,7 @@ RFM_SCORE = "rfm_score"
 DECIMALS = 9  # of an inactivity: far below any clock, far above what rounding leaves of T - recency
 
 
-class RFMScorer(_frames.FrameTransformer, BaseEstimator):
+class RFMScorer(FrameTransformer, BaseEstimator):
     """Score customers from 1 to `n_bins` (best) on recency, frequency and money.
 
     `fit` takes the cut points from a customer table and freezes them: another table, next month's or a part of

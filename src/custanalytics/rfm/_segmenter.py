@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines, _frames
 from custanalytics._columns import CUSTOMER_ID
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NONE, UNITS, InstanceOf, OneOf, Rule, check_params, check_value, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._explain import SegmentExplanation, explain, row_of
@@ -27,7 +28,7 @@ from custanalytics.rfm._wording import bad_customers
 SEGMENT = "segment"
 
 
-class RFMSegmenter(_frames.FrameTransformer, BaseEstimator):
+class RFMSegmenter(FrameTransformer, BaseEstimator):
     """Name the segment of each customer from the RFM scores.
 
     The rules are a table that was proven to give every combination of scores exactly one segment, so no customer

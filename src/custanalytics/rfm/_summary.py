@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from custanalytics import _engines, _frames
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, SUMMARY_COLUMNS, TIMESTAMP
 from custanalytics._instants import last_microsecond
+from custanalytics._output import FrameTransformer
 from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm import _lazy, _query
@@ -21,13 +22,13 @@ from custanalytics.rfm._clock import PERIODS, Clock
 from custanalytics.rfm._finish import SharedHashError
 from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
-from custanalytics.rfm._pieces import BadRowsError, summarise
+from custanalytics.rfm._pieces import BadRowsError, extent_of, summarise
 from custanalytics.rfm._returns import settle_log, sound
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums, table_ids
 from custanalytics.rfm._updating import Updating
 
 
-class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
+class RFMSummary(Updating, FrameTransformer, BaseEstimator):
     """Turn a transaction log into a customer table as of the end of a period.
 
     Each customer with a purchase up to `as_of` becomes one row: how often, how recently, for how long and for
@@ -297,9 +298,10 @@ class RFMSummary(Updating, _frames.FrameTransformer, BaseEstimator):
         times = _frames.times(frame)
         if times.size == 0:
             raise InvalidDataError("The log is empty: RFMSummary.fit needs at least one event.")
-        if int(times.min()) == _frames.NO_TIME:
+        first, last = extent_of(times)
+        if first == _frames.NO_TIME:
             refuse_bad_rows(frame, times=times)
-        return int(times.min()), int(times.max())
+        return first, last
 
     def _cutoff(self) -> tuple[Clock, int]:
         clock = Clock(self.period, self.time_unit)

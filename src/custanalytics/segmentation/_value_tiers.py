@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, TOTAL_VALUE
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_params, check_value, integer
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.segmentation._cuts import cut_points, tier_of, tier_totals
@@ -38,7 +39,7 @@ def check_shares(shares: Sequence[float]) -> list[Fraction]:
     return exact
 
 
-class ValueTiers(_frames.FrameTransformer, BaseEstimator):
+class ValueTiers(FrameTransformer, BaseEstimator):
     """Tier customers by value (deciles, 1 the best) and by usage (heavy, moderate, infrequent).
 
     Use it to see how concentrated value is, and to treat the few customers who carry the business apart from

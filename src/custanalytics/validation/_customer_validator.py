@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID
+from custanalytics._output import FrameTransformer
 from custanalytics._params import NONE, TEXT, InstanceOf, OneOf, Rule, check_columns, check_params, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.validation._contacts import read_addresses, read_emails, read_phones, shared
@@ -29,7 +30,7 @@ PLACEHOLDER_IDS = (
 )
 
 
-class CustomerValidator(_frames.FrameTransformer, BaseEstimator):
+class CustomerValidator(FrameTransformer, BaseEstimator):
     """Check a customers' table, one row per customer, and say by which channels each can be reached.
 
     E-mail addresses are checked by ``email-validator`` and phone numbers by ``phonenumbers``; both come with

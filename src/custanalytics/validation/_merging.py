@@ -11,13 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID
+from custanalytics._output import FrameTransformer
 from custanalytics._params import check_columns, offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.validation._customer_ids import CUSTOMER_COLUMNS, SURVIVOR_ID, read_named, renaming
 from custanalytics.validation._merge_map import apply_merge_map
 
 
-class Merging(_frames.FrameTransformer):
+class Merging(FrameTransformer):
     """From groups of ids to a merge map; `transform` applies it."""
 
     columns: Mapping[str, str] | None

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
+from custanalytics._output import FrameTransformer
 from custanalytics._params import (
     BOOLEAN,
     NONE,
@@ -37,7 +38,7 @@ from custanalytics.validation._values import takeable
 _TIME = InstanceOf((str, date, np.datetime64))
 
 
-class TransactionValidator(_frames.FrameTransformer, BaseEstimator):
+class TransactionValidator(FrameTransformer, BaseEstimator):
     """Check a transaction log row by row; keep the clean rows, and set the others aside with their reasons.
 
     It gives the columns their standard names, reads times and amounts that arrive as text, and holds every row

@@ -98,8 +98,8 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     if is_text(series):
         numbers, values = _frames.distinct(series)
         return numbers, values.to_list()
-    if is_int64(series) and series.null_count() == 0:
-        numbers, uniques = _frames.integer_codes(_frames.integers(series))
+    if is_int64(series) and (given := _frames.whole(series)) is not None:
+        numbers, uniques = _frames.integer_codes(given)
         return numbers, uniques.tolist()
     seen: dict[Any, int] = {None: -1}
     found: list[Any] = []
