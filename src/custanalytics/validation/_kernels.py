@@ -126,8 +126,9 @@ def screen(
             part = np.int64(mixed >> np.uint64(shift))
             words[start + heads[part]] = (mixed << np.uint64(32)) | np.uint64(row + 1)
             heads[part] += 1
+    slot = start // size
     for part in range(ends.shape[1]):
-        ends[start // size, part] = heads[part]
+        ends[slot, part] = heads[part]
     return low, high, clock
 
 
@@ -175,10 +176,11 @@ def share_hash(start, stop, size, ends, words, alike):
 @kernel
 def count_days(start, stop, times, low, share, counts):
     """Count the rows of each day from `low` on (as days since 1970) in the share of the rows that the slice is."""
+    slot = start // share
     for row in range(start, stop):
         day = times[row] // DAY - low
         if 0 <= day < counts.shape[1]:
-            counts[start // share, day] += 1
+            counts[slot, day] += 1
 
 
 @kernel
