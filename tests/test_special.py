@@ -53,6 +53,13 @@ def check_log_rising(a: float, n: float) -> None:
     assert abs(_special.log_rising(a, n) - truth) < 8 * EPS * (1 + abs(truth) + abs(math.log(a)))
 
 
+def check_log_staying(a: float, c: float, n: float) -> None:
+    truth = log_rising_truth(c, n) - log_rising_truth(a + mp.mpf(c), n)
+    few, many = min(a, n), max(a, n)
+    size = abs(truth) + abs(math.log(c)) + abs(math.log(c + many)) + few * abs(math.log(c + many + few))
+    assert abs(_special.log_staying(a, c, n) - truth) < 16 * EPS * (1 + size)
+
+
 def check_digamma_rising(a: float, n: float) -> None:
     truth = mp.digamma(mp.mpf(a) + mp.mpf(n)) - mp.digamma(mp.mpf(a))
     assert abs(_special.digamma_rising(a, n) - truth) < 1e-14 * truth
@@ -75,6 +82,21 @@ def test_at_chosen_points(a: float, n: float) -> None:
 @given(a=positive, n=counts)
 def test_log_rising(a: float, n: float) -> None:
     check_log_rising(a, n)
+
+
+@given(a=positive, c=positive, n=counts)
+def test_log_staying(a: float, c: float, n: float) -> None:
+    check_log_staying(a, c, n)
+
+
+@pytest.mark.parametrize("large", [1e5, 1e10, 1e15])
+def test_log_staying_keeps_its_digits_beside_large_parameters(large: float) -> None:
+    for few in (0.3, 1.0, 7.0):
+        for a, n in ((few, large), (large, few)):
+            truth = log_rising_truth(3.0, n) - log_rising_truth(a + mp.mpf(3), n)
+            assert abs(_special.log_staying(a, 3.0, n) - truth) < 1e-13 * abs(truth)
+    assert _special.log_staying(0.0, 3.0, math.inf) == 0.0
+    assert _special.log_staying(0.5, 3.0, math.inf) == -math.inf
 
 
 @given(a=positive, n=counts.filter(lambda n: n >= 1e-3))

@@ -79,6 +79,19 @@ def log_rising(a, n):
 
 
 @kernel
+def log_staying(a, c, n):
+    """Logarithm of E[(1 - p)^n] for p ~ Beta(a, c) and n >= 0: of Γ(c + n) Γ(a + c) / (Γ(c) Γ(a + c + n)).
+
+    Where n is infinite, it is -inf, or 0 where a is 0. Error below 16 eps (1 + |result| + |log c| + |log(c + m)|
+    + k |log(c + m + k)|) with k = min(a, n), m = max(a, n): the larger one costs no digits.
+    """
+    few, many = min(a, n), max(a, n)  # they may change places
+    if math.isinf(many):
+        return 0.0 if few == 0.0 else -math.inf
+    return log_rising(c, few) - log_rising(c + many, few)
+
+
+@kernel
 def digamma_rest(v):
     """Sum of the terms beyond 1/x^2 of the asymptotic series of digamma, given v = 1/x^2 <= 1/100."""
     tail = 1.0 / 240.0 + v * (-1.0 / 132.0 + v * (691.0 / 32760.0 + v * (-1.0 / 12.0 + v * 3617.0 / 8160.0)))

@@ -9,7 +9,7 @@ from math import exp, log
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics._special import digamma_rising, log_rising
+from custanalytics._special import digamma_rising, log_rising, log_staying
 from custanalytics.clv._kernels_lifetimes import periods_ahead
 
 _SMALLEST = 5e-324
@@ -149,7 +149,7 @@ def alive_loop(ahead, start, stop, x, t_x, T, theta, out):
     f, g, h = np.empty(4), np.empty(4), np.empty(10)
     for i in range(start, stop):
         total, there = ways(x[i], t_x[i], T[i], theta, 1, f, g, h)
-        stays = log_rising(theta[3] + T[i], ahead) - log_rising(theta[2] + theta[3] + T[i], ahead)
+        stays = log_staying(theta[2], theta[3] + T[i], ahead)
         out[i] = max(exp(there - total + stays), _SMALLEST)
 
 

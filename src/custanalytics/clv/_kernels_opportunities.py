@@ -7,7 +7,7 @@ from __future__ import annotations
 from math import exp, log
 
 from custanalytics._jit import kernel
-from custanalytics._special import log_rising
+from custanalytics._special import log_rising, log_staying
 from custanalytics.clv._kernels_lifetimes import periods_ahead
 
 
@@ -25,7 +25,7 @@ def counts_loop(start, stop, given, n, horizon, exactly, out):
             first = count if exactly > 0.0 else max(count, 1.0)
             # there for the first m opportunities, purchases at `first` of them, the m-th included without `exactly`
             m = first
-            there = log_rising(stays, m) - log_rising(leaving, m)
+            there = log_staying(leaves, stays, m)
             bought = log_rising(buys, m) - log_rising(any_time, m)
             while m <= horizon:
                 way = exp(there + bought)
@@ -44,6 +44,6 @@ def window_loop(start, stop, given, first, horizon, out):
     """E[purchases at the `horizon` opportunities after the next `first` | there now], per customer."""
     for i in range(start, stop):
         buys, misses, leaves, stays = given[i, 0], given[i, 1], given[i, 2], given[i, 3]
-        there = exp(log_rising(stays, first) - log_rising(leaves + stays, first))
+        there = exp(log_staying(leaves, stays, first))
         ahead = periods_ahead(first, horizon, 0.0, leaves, stays, 1.0)
         out[i] = buys / (buys + misses) * there * ahead
