@@ -108,8 +108,11 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     dtype = (series := frame.get_column(column)).dtype
     if not dtype.is_numeric() and series.null_count() == len(series):  # of no certain type
         return np.full(len(series), np.nan)
-    if not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Unknown):
-        raise InvalidDataError(f"The column {column!r} must be numeric; it is {dtype}. {_REMEDY}")
+    is_complex = getattr(getattr(series.to_native(), "dtype", None), "kind", "") == "c"
+    if is_complex or not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Unknown):
+        raise InvalidDataError(
+            f"The column {column!r} must be numeric; it is {'complex' if is_complex else dtype}. {_REMEDY}"
+        )
     try:
         if dtype.is_decimal() or dtype in (nw.Int128, nw.UInt128):
             series = series.cast(nw.Float64)
@@ -132,10 +135,15 @@ def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
 
 
 def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any]:
-    """A column of zoned times as naive times on their own wall clock, or on that of `zone`; any other as it is."""
+    """A column of zoned times as naive times on their own wall clock, or on that of `zone`; any other as it is.
+
+    The dates that PyArrow holds as milliseconds are times, too.
+    """
     if series.dtype == nw.Unknown and _hidden_zone(series) is not None:
         native = series.to_native() if zone is None else series.to_native().dt.tz_convert(zone)
         return nw.from_native(native.dt.tz_localize(None), series_only=True)
+    if series.dtype == nw.Unknown and str(getattr(series.to_native(), "type", "")).startswith("date64"):
+        return nw.from_native(series.to_native().cast("timestamp[us]"), series_only=True)
     if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone is not None:
         return (series if zone is None else series.dt.convert_time_zone(zone)).dt.replace_time_zone(None)
     return series

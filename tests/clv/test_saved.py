@@ -112,6 +112,16 @@ def test_no_customer_is_refused(customer):
         BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)
 
 
+@pytest.mark.parametrize("customer", [(1, 1.0, "a"), (None, 1.0, 2.0), (1, 1j, 2.0)])
+def test_what_is_no_number_is_refused(customer):
+    with pytest.raises(TypeError, match=r"BetaGeoModel\.score_one takes numbers\. Got frequency="):
+        BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)
+    value = LifetimeValue(purchases=BetaGeoModel.from_params(**BG), spend=20.0).fit(TABLE)
+    for amount in ("a", None, 1j, np.nan):
+        with pytest.raises(ValueError, match="monetary_value must be a finite number"):
+            value.score_one(1, 1.0, 2.0, amount)
+
+
 def test_a_model_of_the_same_name_elsewhere_changes_nothing():
     other = type("BetaGeoModel", (BetaGeoModel,), {"__module__": "elsewhere"})
     mine = BetaGeoModel.from_params(**BG)

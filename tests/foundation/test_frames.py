@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -144,6 +145,29 @@ def test_wall_clock_of_a_time_zone() -> None:
 def test_dates_of_polars() -> None:
     native = pl.DataFrame({"timestamp": [dt.date(2024, 2, 29)]})
     assert _frames.times(_frames.read(native)).view("datetime64[us]")[0] == np.datetime64("2024-02-29")
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+def test_dates_of_arrow(kind: pa.DataType) -> None:
+    read = _frames.read_log(pa.table({"timestamp": pa.array([dt.date(2024, 3, 1), None], kind)}), None, ("timestamp",))
+    first = int(np.datetime64("2024-03-01", "us").astype(np.int64))
+    assert _frames.times(read).tolist() == [first, _frames.NO_TIME]
+
+
+@pytest.mark.parametrize("values", [np.array([1 + 0j, 2 + 1j]), np.array([1 + 0j, 2.0], object)])
+def test_complex_numbers_are_refused(values: np.ndarray) -> None:
+    with pytest.raises(InvalidDataError, match="'T' must be numeric; it is"):
+        _frames.floats(_frames.read({"T": values}), "T")
+
+
+@given(values=st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), max_size=5))
+def test_whole_numbers_are_given_where_none_is_missing(values: list[int | None]) -> None:
+    for series in (pd.Series(values, dtype="Int64"), pl.Series(values, dtype=pl.Int64), pa.chunked_array([values])):
+        column = nw.from_native(series, series_only=True)
+        if pa.types.is_null(getattr(series, "type", pa.int64())):
+            continue  # a column of nothing has no type
+        found = _frames.whole(column)
+        assert found is None if None in values else found is not None and found.tolist() == values
 
 
 def test_a_lazy_frame_is_collected() -> None:

@@ -156,7 +156,7 @@ class CustomerValues(FrameTransformer):
         _refuse_calendar(purchases, f"{type(self).__name__}.score_one", "of that customer")
         horizon = float(self.horizon)
         row = {FREQUENCY: [frequency], RECENCY: [recency], "T": [T], MONETARY_VALUE: [monetary_value]}
-        if not -inf < monetary_value < inf:
+        if not (isinstance(monetary_value, Real) and -inf < monetary_value < inf):
             raise ValueError(f"monetary_value must be a finite number. Got {monetary_value!r} instead.")
         if isinstance(purchases, PurchaseModel) and purchases._scores_alone():
             alive, ahead = purchases.score_one(frequency, recency, T, horizon)

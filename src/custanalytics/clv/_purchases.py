@@ -184,6 +184,8 @@ class PurchaseModel(LaterFutures):
 
         Raises
         ------
+        TypeError
+            If something else than numbers is given.
         ValueError
             If the numbers cannot be those of a customer.
 
@@ -194,7 +196,11 @@ class PurchaseModel(LaterFutures):
         >>> model.score_one(frequency=2, recency=30.43, T=38.86, horizon=39)
         CustomerScore(p_alive=0.727, expected_purchases=1.226)
         """
-        possible = 0 <= frequency <= MOST and frequency % 1 == 0 and 0 <= recency <= T < inf and horizon >= 0
+        try:
+            possible = 0 <= frequency <= MOST and frequency % 1 == 0 and 0 <= recency <= T < inf and horizon >= 0
+        except TypeError as error:
+            given = f"frequency={frequency!r}, recency={recency!r}, T={T!r}, horizon={horizon!r}"
+            raise TypeError(f"{type(self).__name__}.score_one takes numbers. Got {given} instead.") from error
         if not possible or (frequency == 0 and recency > 0):
             raise ValueError(
                 f"No customer has frequency={frequency}, recency={recency}, T={T} with horizon={horizon}: frequency is "
