@@ -66,15 +66,35 @@ def write_numbers(start, stop, split, begins, ends, letters, may_end, rank, weig
 
 
 @kernel
+def divided(number, weight, share, largest):
+    """A number below (largest + 1) · weight over the weight, and the rest; `share` is 1 / weight.
+
+    A product with the reciprocal is off by one at most, and much faster than a division.
+    """
+    digit = min(np.int64(np.float64(number) * share), largest)
+    left = np.int64(number - np.uint64(digit) * weight)
+    if np.uint64(digit) * weight > number:
+        digit -= 1
+        left = np.int64(number - np.uint64(digit) * weight)
+    elif np.uint64(left) >= weight:
+        digit += 1
+        left = np.int64(np.uint64(left) - weight)
+    return digit, np.uint64(left)
+
+
+@kernel
 def write_letters(start, stop, numbers, words, weights, largest, may_end, symbols, letters, sizes):
     """The bytes of the texts that numbers stand for, a column for each of the `words`, and how many they are.
 
     A digit of 0 is the end where `may_end` says that a text can end at its place, and else the first of the `symbols`;
     the `largest` is the last of them.
     """
-    shares = np.empty(weights.size)
+    shares, shifts = np.empty(weights.size), np.full(weights.size, -1, np.int64)
     for place in range(weights.size):
         shares[place] = 1.0 / weights[place]
+        for shift in range(64):
+            if weights[place] == np.uint64(1) << np.uint64(shift):
+                shifts[place] = shift
     for row in range(start, stop):
         rest, word = np.uint64(0), -1
         sizes[row] = weights.size
@@ -85,16 +105,11 @@ def write_letters(start, stop, numbers, words, weights, largest, may_end, symbol
             if largest[place] == 0:  # the same in all texts
                 letters[row, place] = symbols[place, 0]
                 continue
-            # a product with the reciprocal is off by one at most, and much faster than a division
-            digit = min(np.int64(np.float64(rest) * shares[place]), largest[place])
-            left = np.int64(rest - np.uint64(digit) * weights[place])
-            if np.uint64(digit) * weights[place] > rest:
-                digit -= 1
-                left = np.int64(rest - np.uint64(digit) * weights[place])
-            elif np.uint64(left) >= weights[place]:
-                digit += 1
-                left = np.int64(np.uint64(left) - weights[place])
-            rest = np.uint64(left)
+            if shifts[place] >= 0:
+                digit = np.int64(rest >> np.uint64(shifts[place]))
+                rest &= weights[place] - np.uint64(1)
+            else:
+                digit, rest = divided(rest, weights[place], shares[place], largest[place])
             which = digit - may_end[place]
             if which < 0:
                 sizes[row] = place
