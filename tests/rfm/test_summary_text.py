@@ -118,6 +118,15 @@ def test_the_rare_short_numbers_of_counted_ids_need_no_second_look(monkeypatch: 
     assert [texts[row] for row in np.argsort(found[1][0])] == sorted(texts)
 
 
+def test_numbers_of_many_digits_stay_in_one_word() -> None:
+    rng = np.random.default_rng(0)
+    texts = [str(number) for number in rng.integers(10**17, 10**19, 9000, dtype=np.uint64)]  # 11**19 is too large
+    found = text_of(texts).numbered
+    assert found is not None
+    assert found[0].n_words == 1
+    assert [texts[row] for row in np.argsort(found[1][0])] == sorted(texts)
+
+
 def test_texts_with_too_much_to_tell_them_apart_are_not_numbered() -> None:
     rng = np.random.default_rng(0)
     letters = ["".join(row) for row in rng.choice(list("0123456789abcdef"), (5000, 33))]

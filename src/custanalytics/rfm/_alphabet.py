@@ -39,7 +39,9 @@ class Alphabet:
         """
         step = max(begins.size // SAMPLE, 1)
         some = _seen(np.ascontiguousarray(begins[::step]), np.ascontiguousarray(ends[::step]), letters)
-        found = cls._made(_likely(some)) or cls._made(some)
+        found, likely = cls._made(some), cls._made(_likely(some))
+        if found is not None and likely is not None and likely.n_words == found.n_words:
+            found = likely
         numbers = None if found is None else found._numbers(begins, ends, letters)
         if found is not None and numbers is None:  # some text has what the sample has not
             found = cls._made(_seen(begins, ends, letters))
