@@ -164,7 +164,9 @@ def codes(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID) -> tuple[np.ndarr
     series = frame[column]
     check_ids(series)
     if (given := whole(series)) is not None:
-        numbers, uniques = integer_codes(given)
+        sign = NO_TIME if series.dtype == nw.UInt64 else 0  # the highest bit, which tells the order of unsigned numbers
+        numbers, uniques = integer_codes(given ^ sign if sign else given)
+        uniques = (uniques ^ sign).view(np.uint64) if sign else uniques
         return numbers, like(frame, column, uniques).cast(series.dtype)
     try:
         return _in_order(*distinct(series))

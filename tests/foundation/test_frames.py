@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from custanalytics import _frames
 from custanalytics._output import FrameTransformer
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
+from custanalytics.validation._values import distinct
 
 Maker = Callable[[pd.DataFrame], Any]
 
@@ -210,6 +211,15 @@ def test_integer_codes_are_the_ranks(values: list[int]) -> None:
     codes, uniques = _frames.integer_codes(array)
     assert uniques.tolist() == sorted(set(values))
     assert uniques[codes].tolist() == values
+
+
+def test_unsigned_ids_are_numbered_in_their_order(to_frame: Maker) -> None:
+    ids = np.array([2**63 + 5, 1, 2**64 - 1, 0, 2**63, 1], np.uint64)
+    codes, uniques = _frames.codes(_frames.read(to_frame(pd.DataFrame({"customer_id": ids}))))
+    assert uniques.to_list() == [0, 1, 2**63, 2**63 + 5, 2**64 - 1]
+    assert codes.tolist() == [3, 1, 4, 0, 2, 1]
+    numbers, found = distinct(_frames.read(to_frame(pd.DataFrame({"customer_id": ids})))["customer_id"])
+    assert [found[number] for number in numbers] == ids.tolist()
 
 
 def test_many_distinct_ids_outgrow_the_first_hash_table() -> None:

@@ -430,7 +430,7 @@ def test_as_of_in_the_short_form_of_iso_8601_is_a_day() -> None:
     assert RFMSummary(as_of="20240131").fit_transform(log).loc[0, "total_value"] == 2
 
 
-@pytest.mark.parametrize("as_of", ["30/09/1997", "20241301", "soon", "", pd.NaT, np.datetime64("NaT")])
+@pytest.mark.parametrize("as_of", ["30/09/1997", "20241301", "2024-W05", "soon", "", pd.NaT, np.datetime64("NaT")])
 def test_as_of_that_names_no_time_is_refused(as_of: Any) -> None:
     with pytest.raises(ValueError, match=r"names no time\. Give the last observed period as an ISO date"):
         RFMSummary(as_of=as_of).fit(log_of((1, "2024-01-01", 1)))

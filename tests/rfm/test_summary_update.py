@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.strategies import STRING_IDS, transaction_logs
 
 from custanalytics._columns import DAYS_PER_UNIT, SUMMARY_COLUMNS
-from custanalytics.exceptions import InvalidDataError, MissingColumnError
+from custanalytics.exceptions import DataQualityWarning, InvalidDataError, MissingColumnError
 from custanalytics.rfm import RFMSummary
 
 PERIODS = ("h", "D", "W", "M")
@@ -108,6 +108,57 @@ def test_the_kind_of_frame_is_that_of_the_table(to_frame: Any) -> None:
     assert type(updated) is type(table)
     expected = to_frame(summary.fit_transform(LOG))
     assert updated.equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        ("int8", [1, 2, 257]),
+        ("int32", [1, 2, 2**32 + 1]),
+        ("uint8", [1, 2, -1]),
+        ("uint64", [1, 2**63 + 5, 2**63 + 7]),
+        ("int64", [1, 2, 2**63 + 5]),
+    ],
+)
+def test_ids_keep_their_value_in_any_width(kind: str, ids: list[int], to_frame: Any) -> None:
+    dates = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    log = log_of(*((0, date, 1.0) for date in dates)).assign(customer_id=pd.Series(ids, dtype=object))
+    old = log.iloc[:1].assign(customer_id=pd.Series(ids[:1], dtype=kind))
+    wide = "uint64" if max(ids) >= 2**63 else "int64"
+    new = log.iloc[1:].assign(customer_id=pd.Series(ids[1:], index=[1, 2], dtype=wide))
+    summary = RFMSummary()
+    found = summary.update(summary.fit_transform(to_frame(old)), to_frame(new))
+    whole = summary.fit_transform(to_frame(log.assign(customer_id=pd.Series(ids, dtype=wide))))
+    names = [name for name in SUMMARY_COLUMNS if name != "customer_id"]
+    assert list(found["customer_id"].to_numpy()) == sorted(ids) == list(whole["customer_id"].to_numpy())
+    for name in names:
+        assert list(found[name].to_numpy()) == list(whole[name].to_numpy())
+
+
+def test_ids_that_no_type_holds_together_are_refused() -> None:
+    summary = RFMSummary()
+    table = summary.fit_transform(log_of((-1, "2024-01-01", 1.0)))
+    new = log_of((0, "2024-01-02", 1.0)).assign(customer_id=np.array([2**63], np.uint64))
+    with pytest.raises(InvalidDataError, match="from -1 to 9223372036854775808, fit no integer of 64 bits"):
+        summary.update(table, new)
+
+
+def test_customers_without_a_purchase_that_is_left_are_named() -> None:
+    summary = RFMSummary()
+    log = log_of((1, "2024-01-01", 1.0), (2, "2024-01-02", 2.0), (3, "2024-01-03", 5.0), (3, "2024-01-04", -5.0))
+    table = summary.fit_transform(log.iloc[:2])
+    with pytest.warns(DataQualityWarning, match=r"no purchase up to the last period and are left out \(first: 3\)"):
+        assert summary.update(table, log.iloc[2:])["customer_id"].tolist() == [1, 2]
+    with pytest.warns(DataQualityWarning, match=r"left out \(first: 1\)"):
+        found = summary.update(table, log_of((1, "2024-01-03", -1.0)), history=log.iloc[:1])
+    assert found["customer_id"].tolist() == [2]
+
+
+def test_sums_without_end_are_refused() -> None:
+    summary = RFMSummary()
+    table = summary.fit_transform(log_of((1, "2024-01-01", 1e300)))
+    with pytest.raises(InvalidDataError, match="Amounts are too large to be added up"):
+        summary.update(table, log_of((1, "2024-01-03", 1e308), (1, "2024-01-04", 1e308)))
 
 
 def test_customers_without_events_move_on() -> None:

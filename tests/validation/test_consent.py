@@ -180,6 +180,34 @@ def test_times_as_texts_and_as_dates() -> None:
             assert ledger.reasons([0, 1], "email", "news", at(day)).tolist() == [expected, "opted_out"]
 
 
+def test_consent_that_has_run_out_somewhere_is_refused() -> None:
+    events = pd.DataFrame(
+        {
+            "customer_id": [1, 1],
+            "channel": ["email", None],
+            "purpose": "news",
+            "status": ["granted", "expired"],
+            "timestamp": pd.to_datetime(["2024-01-01", "2024-01-31"]),
+        }
+    )
+    with pytest.raises(InvalidDataError, match=r"1 of 2 events say that consent has run out without naming a channel"):
+        ConsentLedger(events)
+    ledger = ConsentLedger(events.fillna({"channel": "email"}))
+    assert ledger.reasons([1], "email", "news", "2024-03-01").tolist() == ["expired"]
+
+
+def test_a_regime_of_all_that_has_no_other() -> None:
+    events = frame_of([(0, Event("email", "news", "granted", 0, None))])
+    for regime in ({"*": "opt_out"}, {("*", "*"): "opt_out"}, {("*", "news"): "opt_out"}, {("sms", "news"): "opt_out"}):
+        ledger = ConsentLedger(events, regime=regime, channels=["sms"])
+        assert ledger.purposes_ == ("news",)
+        assert ledger.allowed([1], "sms", "news", "2024-03-01").tolist() == [True]
+    ledger = ConsentLedger(events, regime={"*": "opt_out", "news": "opt_in"})
+    assert ledger.allowed([1], "email", "news", "2024-03-01").tolist() == [False]
+    with pytest.raises(ValueError, match=r"is by purpose: name one for \('sms', '\*'\)"):
+        ConsentLedger(events, regime={("sms", "*"): "opt_out"})
+
+
 def test_a_regime_for_each_purpose() -> None:
     events = frame_of([(0, Event("email", "news", "withdrawn", 0, None))])
     regime = {"Service": "opt_out", ("email", "survey"): "opt_out"}

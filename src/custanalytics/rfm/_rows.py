@@ -12,8 +12,8 @@ import numpy as np
 
 from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, ORDER_ID, QUANTITY, TIMESTAMP
-from custanalytics._params import offenders
-from custanalytics.exceptions import InvalidDataError
+from custanalytics._params import offenders, warn
+from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._alphabet import Alphabet
 from custanalytics.rfm._pieces import Rows
 from custanalytics.rfm._text import Text, folded, read_text, write_text
@@ -112,6 +112,17 @@ def refuse_bad_rows(
         faults.append((~np.isfinite(values), f"have no finite {AMOUNT}"))
     found = [offenders(bad, range(bad.size), phrase, "rows") for bad, phrase in faults if bad.any()]
     raise InvalidDataError("; ".join(found) + BAD_ROWS_REMEDY)
+
+
+def warn_of_left_out(n: int, first: list[Any], until: Any) -> None:
+    """Warn of n customers without a purchase, of whom the first are named."""
+    if n:
+        warn(
+            f"{n:,} customers have returns but no purchase up to {until} and are left out "
+            f"(first: {', '.join(map(str, first))}{', …' if n > 5 else ''}). "
+            "Their purchases were returned, or may lie before the start of the log.",
+            DataQualityWarning,
+        )
 
 
 def refuse_endless_sums(largest: float, n: int) -> None:

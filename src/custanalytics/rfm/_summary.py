@@ -15,8 +15,8 @@ from custanalytics import _engines, _frames
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, SUMMARY_COLUMNS, TIMESTAMP
 from custanalytics._instants import last_microsecond
 from custanalytics._output import FrameTransformer
-from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params, warn
-from custanalytics.exceptions import DataQualityWarning, InvalidDataError
+from custanalytics._params import UNITS, InstanceOf, OneOf, Rule, check_params
+from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm import _lazy, _query
 from custanalytics.rfm._clock import PERIODS, Clock
 from custanalytics.rfm._finish import SharedHashError
@@ -24,7 +24,7 @@ from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
 from custanalytics.rfm._pieces import BadRowsError, extent_of, summarise
 from custanalytics.rfm._returns import settle_log, sound
-from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums, table_ids
+from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums, table_ids, warn_of_left_out
 from custanalytics.rfm._updating import Updating
 
 
@@ -219,13 +219,7 @@ class RFMSummary(Updating, FrameTransformer, BaseEstimator):
             if ledger is not None:
                 self.ledger_ = ledger
             n_left_out, first = len(left_out), left_out[:5].to_list()
-        if n_left_out:
-            warn(
-                f"{n_left_out:,} customers have returns but no purchase up to {self.as_of_} and are left out "
-                f"(first: {', '.join(map(str, first))}{', …' if n_left_out > 5 else ''}). "
-                "Their purchases were returned, or may lie before the start of the log.",
-                DataQualityWarning,
-            )
+        warn_of_left_out(n_left_out, first, self.as_of_)
         return self._give(found)
 
     def ledger(self, X: Any) -> Any:

@@ -18,9 +18,9 @@ from custanalytics.rfm._kernels_money import MOST_STEPS, STEPS
 from custanalytics.rfm._order_policy import OrderPolicy
 from custanalytics.rfm._pieces import summarise
 from custanalytics.rfm._returns import settle_log
-from custanalytics.rfm._rows import log_rows, refuse_bad_rows
+from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums
 
-Recompute = Callable[[nw.DataFrame[Any], int], nw.DataFrame[Any]]
+Recompute = Callable[[nw.DataFrame[Any], int], tuple[nw.DataFrame[Any], nw.Series[Any]]]
 _DURATIONS = ("recency", "T", "inactivity")
 _REMEDY = "pass history=, the rows of the log of these customers up to the last update"
 
@@ -79,7 +79,8 @@ def together(columns: Sequence[nw.Series[Any]], like: nw.DataFrame[Any]) -> tupl
         raise InvalidDataError(
             "The ids of the table and of the events are of different types ("
             + ", ".join(dict.fromkeys(str(each.dtype) for each in columns))
-            + "). Convert one of them first, for example with astype(str)."
+            + "). Convert one of them first, for example with astype(str); integers with missing ones among them may "
+            "have become floats."
         )
     parts = [_frames.codes(each.alias(CUSTOMER_ID).to_frame()) for each in columns]
     known: dict[Any, int] = {}
@@ -87,15 +88,26 @@ def together(columns: Sequence[nw.Series[Any]], like: nw.DataFrame[Any]) -> tupl
         for value in uniques.to_list():
             known.setdefault(value, len(known))
     values: Any = list(known)
+    dtype = like[CUSTOMER_ID].dtype
     if kinds == {"integers"}:
-        values = np.array(values, np.uint64 if any(each.dtype == nw.UInt64 for each in columns) else np.int64)
+        dtype = _wide_enough(dtype, min(values), max(values))
+        values = np.array(values, np.uint64 if dtype == nw.UInt64 else np.int64)
     ids = _frames.like(like, CUSTOMER_ID, values)
     rank, uniques = _frames.codes(ids.to_frame())
     at = [np.array([known[value] for value in each.to_list()], np.int64) for _, each in parts]
     missing = np.full(1, -1)
-    dtype = like[CUSTOMER_ID].dtype
     found = [np.concatenate([rank[where], missing])[codes] for where, (codes, _) in zip(at, parts, strict=True)]
     return found, uniques.cast(dtype) if dtype.is_integer() or dtype == nw.String else uniques
+
+
+def _wide_enough(dtype: Any, low: int, high: int) -> Any:
+    """The type of integers that holds all ids: that of the table where it does."""
+    for wider in (dtype, nw.Int64(), nw.UInt64()):
+        if wider.is_integer():
+            bounds = np.iinfo(str(wider).lower())
+            if bounds.min <= low and high <= bounds.max:
+                return wider
+    raise InvalidDataError(f"The ids of the table and of the events, from {low} to {high}, fit no integer of 64 bits.")
 
 
 def updated(
@@ -107,8 +119,11 @@ def updated(
     policy: OrderPolicy | None,
     whole_orders: bool,
     recompute: Recompute,
-) -> nw.DataFrame[Any]:
-    """The table as of the end of a later period; `recompute` sums up a log up to one."""
+) -> tuple[nw.DataFrame[Any], nw.Series[Any]]:
+    """The table as of the end of a later period, and who of those summed up afresh has no purchase left.
+
+    `recompute` sums up a log up to a period.
+    """
     known = read_table(table, clock)
     last_period = _check_events(events, known, clock, as_of)
     columns = [table[CUSTOMER_ID], events[CUSTOMER_ID], *([] if history is None else [history[CUSTOMER_ID]])]
@@ -126,15 +141,16 @@ def updated(
     again = afresh[codes[1]]
     added = _added(events, np.flatnonzero(~again), codes[1], clock, last_period, policy, whole_orders, distinct)
     kept = np.flatnonzero(~afresh[codes[0]])
-    columns_kept = _moved_on(known, kept, codes[0], added, clock, last_period)
-    ids, parts = [_frames.take(known.ids, kept)], [columns_kept]
+    with np.errstate(over="ignore", invalid="ignore"):  # sums without end are refused at last
+        columns_kept = _moved_on(known, kept, codes[0], added, clock, last_period)
+    ids, parts, left_out = [_frames.take(known.ids, kept)], [columns_kept], known.ids[:0]
     if again.any() or (history is not None and len(history)):
         log = events[np.flatnonzero(again)]
         log = log if history is None else _joined(history, log)
-        rest = recompute(log, last_period)
+        rest, left_out = recompute(log, last_period)
         ids.append(rest[CUSTOMER_ID])
         parts.append({name: _column(rest, name) for name in SUMMARY_COLUMNS[1:]})
-    return _assembled(table, ids, parts)
+    return _assembled(table, ids, parts), left_out
 
 
 def _check_events(events: nw.DataFrame[Any], known: Known, clock: Clock, as_of: int | None) -> int:
@@ -175,7 +191,7 @@ def _check_history(
             f"history has rows after {clock.name(known.as_of)}, the last period of the table: they belong to "
             "new_events."
         )
-    before = recompute(history, known.as_of)
+    before, _ = recompute(history, known.as_of)
     whose = np.unique(codes)
     (mine, theirs), _ = together(
         [_frames.take(known.ids, place[whose][place[whose] >= 0]), before[CUSTOMER_ID]], before
@@ -326,4 +342,6 @@ def _assembled(
     for name in SUMMARY_COLUMNS[1:]:
         values = np.concatenate([part[name] for part in parts])[order]
         columns[name] = values.view("datetime64[us]") if name.endswith("_seen") else values
+    if not np.isfinite(columns["total_value"]).all() or not np.isfinite(columns["monetary_value"]).all():
+        refuse_endless_sums(np.inf, order.size)
     return _frames.build(table, {CUSTOMER_ID: distinct, **columns})

@@ -13,6 +13,7 @@ from custanalytics._instants import last_microsecond
 from custanalytics._params import BOOLEAN, check_params, check_value
 from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._order_policy import resolve
+from custanalytics.rfm._rows import warn_of_left_out
 from custanalytics.rfm._update import updated
 
 
@@ -58,7 +59,12 @@ class Updating:
         InvalidDataError
             Where the new table cannot be known: events of a closed period; customers of the table who have returns
             (unless `policy` is None) or orders that may go back further, and no `history`; a table with other periods,
-            units or cutoffs, or with a customer twice.
+            units or cutoffs, or with a customer twice; sums that no double holds.
+
+        Warns
+        -----
+        DataQualityWarning
+            Where new customers, or those of `history`, have returns and no purchase that is left: they are left out.
 
         Notes
         -----
@@ -85,21 +91,21 @@ class Updating:
         check_value("whole_orders", whole_orders, (BOOLEAN,), "RFMSummary.update")
         clock = Clock(self.period, self.time_unit)
         known = _frames.read(table, SUMMARY_COLUMNS, "RFMSummary.update", "Pass a table that RFMSummary made.")
-        return self._give(
-            updated(
-                known,
-                self._read(new_events),
-                None if history is None else self._read(history),
-                clock,
-                None if as_of is None else clock.index(last_microsecond(as_of)),
-                resolve(self.policy),
-                bool(whole_orders),
-                self._recomputed,
-            )
+        found, left_out = updated(
+            known,
+            self._read(new_events),
+            None if history is None else self._read(history),
+            clock,
+            None if as_of is None else clock.index(last_microsecond(as_of)),
+            resolve(self.policy),
+            bool(whole_orders),
+            self._recomputed,
         )
+        warn_of_left_out(len(left_out), left_out[:5].to_list(), "the last period")
+        return self._give(found)
 
-    def _recomputed(self, frame: nw.DataFrame[Any], last_period: int) -> nw.DataFrame[Any]:
-        """The customer table of a log up to a period."""
+    def _recomputed(self, frame: nw.DataFrame[Any], last_period: int) -> tuple[nw.DataFrame[Any], nw.Series[Any]]:
+        """The customer table of a log up to a period, and who has no purchase that is left."""
         other = clone(self)
         other.as_of_ = Clock(self.period, self.time_unit).name(last_period)
-        return other._table(frame)[0]
+        return other._table(frame)

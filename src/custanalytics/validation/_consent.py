@@ -61,7 +61,7 @@ class ConsentLedger:
     regime : {"opt_in", "opt_out"} or mapping, default="opt_in"
         What holds for a customer without a statement. "opt_in": no contact without a grant in force. "opt_out": contact
         unless there is an opt-out, where a legitimate interest allows that. A mapping gives one regime for a purpose,
-        or for a (channel, purpose); all that it does not name are "opt_in".
+        or for a (channel, purpose); all that it does not name, by "*" neither, are "opt_in".
     do_not_contact : frame, sequence of ids or None, default=None
         Customers who may not be contacted by any channel for any purpose at any date.
     statuses : mapping, default=None
@@ -82,7 +82,8 @@ class ConsentLedger:
     Raises
     ------
     InvalidDataError
-        If an event has no customer, no time or a status of unknown meaning, or a grant names no channel or purpose.
+        If an event has no customer, no time or a status of unknown meaning, or a grant, or the end of one, names no
+        channel or purpose.
 
     See Also
     --------

@@ -28,6 +28,7 @@ from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, ST
 from custanalytics.validation._values import MISSING_TEXT, distinct, is_missing, plain
 
 REGIMES = ("opt_in", "opt_out")
+EVERY = "*"
 
 
 def read_events(
@@ -48,8 +49,9 @@ def read_events(
     for column in (CHANNEL, PURPOSE):
         found, names = names_of(frame[column] if column in frame.columns else None, len(frame))
         unnamed = found == UNNAMED
-        granted = unnamed & (meanings == MEANINGS.index(GRANTED))
-        _refuse(granted, frame, f"grant consent without naming a {column}", "Write '*' where it holds for every one.")
+        for meaning, words in ((GRANTED, "grant consent"), (LAPSED, "say that consent has run out")):
+            wrong = unnamed & (meanings == MEANINGS.index(meaning))
+            _refuse(wrong, frame, f"{words} without naming a {column}", "Write '*' where it holds for every one.")
         named.append((np.where(unnamed, -1, found), names))
     # A grant that has run out is one that expires at that moment, and it ends the grants before it.
     lapsed = meanings == MEANINGS.index(LAPSED)
@@ -93,6 +95,12 @@ def regimes(regime: str | Mapping[Any, str]) -> tuple[dict[Any, str], list[str]]
                 f"The keys of the 'regime' parameter of {OWNER} are purposes or (channel, purpose). Got {scope!r}."
             )
         words = tuple(map(plain, parts))
+        words = words[1:] if words[0] == EVERY and len(words) == 2 else words
+        if words == (EVERY,):
+            found[None] = value
+            continue
+        if words[-1] == EVERY:
+            raise ValueError(f"The 'regime' parameter of {OWNER} is by purpose: name one for {scope!r}.")
         found[words if len(words) == 2 else words[0]] = value
         purposes.append(words[-1])
     return found, purposes

@@ -100,7 +100,7 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
         return numbers, values.to_list()
     if is_int64(series) and (given := _frames.whole(series)) is not None:
         numbers, uniques = _frames.integer_codes(given)
-        return numbers, uniques.tolist()
+        return numbers, uniques.view(np.uint64 if series.dtype == nw.UInt64 else np.int64).tolist()
     seen: dict[Any, int] = {None: -1}
     found: list[Any] = []
     numbers = np.empty(len(series), np.int64)
