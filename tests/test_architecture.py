@@ -29,6 +29,7 @@ FOUNDATION = {
     "_instants",
     "_output",
     "_params",
+    "_units",
     "exceptions",
 }
 DOMAINS = {path.parent.name for path in SOURCE.glob("*/__init__.py")}

@@ -13,6 +13,7 @@ from custanalytics import _frames
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, QUANTITY, TIMESTAMP
 from custanalytics._instants import DAY
 from custanalytics._params import offenders
+from custanalytics._units import check_holdout
 from custanalytics.exceptions import InvalidDataError
 
 _PERIODS = {
@@ -44,18 +45,20 @@ def purchases(
     return _frames.take(ids, pairs[:, 0]), pairs[:, 1]
 
 
-def holdout_counts(frame: nw.DataFrame[Any], holdout: Any, owner: str, period: str = "D") -> np.ndarray:
+def holdout_counts(frame: nw.DataFrame[Any], holdout: Any, owner: str, horizon: float) -> np.ndarray:
     """Purchases of each customer of the table in the holdout, float64 of shape (n_customers,).
 
-    `holdout` is the name of a column, an array, or a log of the holdout, of which every distinct period with a purchase
-    counts and customers outside the table do not.
+    `holdout` is the name of a column, an array, or a log of the holdout, of which every distinct day with a purchase
+    counts and customers outside the table do not. A log is held against the end of the table and the `horizon`, in the
+    unit of the table.
     """
     if isinstance(holdout, str):
         counts = _frames.floats(_frames.read(frame.to_native(), (holdout,), owner), holdout)
     elif _frames.is_frame(holdout):
         _frames.read(frame.to_native(), (CUSTOMER_ID,), owner, "It says whose purchases those of the holdout log are.")
         _frames.check_unique(frame, CUSTOMER_ID, owner)
-        found = Counter(purchases(holdout, period, owner)[0].to_list())
+        buyers, days = purchases(holdout, "D", owner)
+        found = Counter(buyers.to_list())
         ids = frame[CUSTOMER_ID].to_list()
         counts = np.fromiter((found.get(each, 0) for each in ids), np.float64, len(ids))
         if found and not counts.any() and not found.keys() & set(ids):
@@ -63,6 +66,7 @@ def holdout_counts(frame: nw.DataFrame[Any], holdout: Any, owner: str, period: s
                 f"None of the {len(found):,} customers of the holdout is in the table. Do both have the same "
                 f"{CUSTOMER_ID}, of the same type? The table starts with {ids[:3]}, the holdout with {list(found)[:3]}."
             )
+        check_holdout(frame, days, horizon, owner)
     else:
         counts = np.asarray(holdout, dtype=np.float64)
     if counts.shape != (len(frame),):

@@ -22,6 +22,7 @@ from tests.churn.cases import cdnow
 
 from custanalytics.churn import ChurnClassifier, ChurnFeatures, churn_labels
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
+from custanalytics.model_selection import RollingOriginSplit
 
 QUICK = LogisticRegression()
 
@@ -94,6 +95,25 @@ def test_columns_that_are_no_features_are_set_aside(table: pd.DataFrame, mature:
     assert model.feature_names_in_.tolist() == [*table.columns[4:], "member"]
     assert model.n_features_in_ == len(table.columns) - 3
     assert model.classes_.tolist() == [0.0, 1.0]
+
+
+def test_scores_are_of_rows_whose_label_is_known(table: pd.DataFrame, mature: pd.DataFrame) -> None:
+    model = ChurnClassifier(estimator=KNeighborsClassifier(), calibration=None).fit(mature)
+    known = table[table["churned"].notna()]
+    assert len(known) < len(table)
+    truth = (model.predict(known) == known["churned"]).mean()
+    assert model.score(table) == model.score(table, table["churned"]) == model.score(known) == pytest.approx(truth)
+    weight = np.arange(len(table)) % 3.0
+    kept = table.assign(weight=weight).loc[known.index, "weight"].to_numpy()
+    expected = np.average(model.predict(known) == known["churned"], weights=kept)
+    assert model.score(table, sample_weight=weight) == pytest.approx(expected)
+    assert np.isnan(model.score(table.assign(churned=np.nan)))
+    search = GridSearchCV(
+        ChurnClassifier(estimator=KNeighborsClassifier()),
+        {"calibration": [None, "sigmoid"]},
+        cv=RollingOriginSplit(n_splits=2, horizon=60),
+    ).fit(table)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 def test_columns_are_read_by_name(mature: pd.DataFrame) -> None:

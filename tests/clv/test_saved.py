@@ -88,6 +88,8 @@ def test_what_is_no_saved_model_is_refused_in_words():
     later = json.dumps({**json.loads(text), "format": 99})
     with pytest.raises(InvalidDataError, match="written in format 99 by a later version"):
         BetaGeoModel.from_json(later)
+    with pytest.raises(InvalidDataError, match=r"lacks its parameters \['r'\]"):
+        BetaGeoModel.from_json(text.replace('"r"', '"q"'))
     for bad in ("", "[1]", "{}", b"\xff"):
         with pytest.raises(InvalidDataError, match="takes the text that to_json wrote"):
             BetaGeoModel.from_json(bad)

@@ -155,6 +155,8 @@ def test_segments_that_ties_put_out_of_reach_are_named_with_the_reason() -> None
     with pytest.raises(InvalidDataError, match=r"Need Attention \(nobody has f_score"):
         RFMSegmenter(on_unreachable="raise").fit(scored)
     assert RFMSegmenter(on_unreachable="ignore").fit(scored).unreachable_ == segmenter.unreachable_
+    with pytest.warns(DataQualityWarning, match=r"end at 4, where .* up to 5: .*Champions .*RFMScorer\(n_bins=5\)"):
+        RFMSegmenter().fit(RFMScorer(n_bins=4).fit_transform(one_time_buyers()))
 
 
 @pytest.mark.parametrize("rules", PRESETS)

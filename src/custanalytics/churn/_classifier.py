@@ -213,6 +213,31 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
 
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The share of rows whose class is the predicted one, of those whose label is known.
+
+        Parameters
+        ----------
+        X : frame, or array-like of shape (n_rows, n_features)
+            What ``fit`` took.
+        y : array-like of shape (n_rows,), optional
+            Labels, NaN or None where not yet knowable; by default the table's column ``churned``.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            NaN where no label is known.
+        """
+        predicted, target = self.predict(X), _training.labels(y, _training.as_table(X), _OWNER)
+        _training.check_lengths(predicted, target)
+        rows = np.flatnonzero(~_training.missing(target))
+        weight = _training.weights(sample_weight, target.size)
+        hits = predicted[rows] == target[rows].astype(self.classes_.dtype)
+        known = None if weight is None else weight[rows]
+        return float(np.average(hits, weights=known)) if rows.size and (known is None or known.sum() > 0) else np.nan
+
     def _learn_columns(self, X: Any, table: nw.DataFrame[Any] | None) -> np.ndarray:
         if table is None:
             if self.feature_columns is not None:

@@ -47,6 +47,7 @@ class LikelihoodModel(Posterior, Inference):
     A model sets the five class variables and `_starts`.
     """
 
+    _nobody: ClassVar[str] = ""  # what to do where there is nobody to learn from
     _names: ClassVar[tuple[str, ...]]  # of the parameters, in the order of theta
     _columns: ClassVar[tuple[str, ...]]  # of the table, in the order of the kernel
     _unit_columns: ClassVar[tuple[str, ...]]  # those in time_unit (or in currency): scaled alike before the fit
@@ -236,7 +237,9 @@ class LikelihoodModel(Posterior, Inference):
             columns = tuple(column[used] for column in columns)
             weight = None if weight is None else weight[used]
         if columns[0].size == 0:
-            raise InvalidDataError(f"{type(self).__name__} needs at least one customer to learn from; found none.")
+            raise InvalidDataError(
+                f"{type(self).__name__} needs at least one customer to learn from; found none{self._nobody}."
+            )
         return self._compress(columns, weight)
 
     def _compress(self, columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> _fit.Sample:

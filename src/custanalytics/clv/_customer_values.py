@@ -25,6 +25,7 @@ from custanalytics._columns import (
 )
 from custanalytics._output import FrameTransformer
 from custanalytics._params import NOT_NEGATIVE, Rule, check_params, check_value, integer
+from custanalytics._units import warn_of_unit
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._discounting import FADED, discounting, force_of_discount
 from custanalytics.clv._futures import Futures
@@ -92,6 +93,7 @@ class CustomerValues(FrameTransformer):
                 table = spend.predict_spend(table)
             return self.predict(table)
         frame = _frames.read(table, (), type(self).__name__, SUMMARY_HINT)
+        warn_of_unit(table, self.time_unit, type(self).__name__)
         columns: dict[str, np.ndarray] = {P_ALIVE: purchases.predict_alive(table)} if alive else {}
         columns[EXPECTED_PURCHASES] = np.asarray(purchases.predict_purchases(table, float(self.horizon)))
         worth = np.full(len(frame), float(spend)) if isinstance(spend, Real) else np.asarray(spend.predict_spend(table))

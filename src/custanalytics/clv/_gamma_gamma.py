@@ -115,6 +115,10 @@ class GammaGammaModel(LikelihoodModel):
     array([35.13, 66.32, 78.12])
     """
 
+    _nobody: ClassVar[str] = (
+        " who has bought again for a positive monetary_value. LifetimeValue(spend=20.0) takes one value per purchase "
+        "for everybody"
+    )
     _names: ClassVar[tuple[str, ...]] = ("p", "q", "v")
     _limits: ClassVar[Limits] = (AMOUNTS, CUSTOMERS_SPEND)
     _columns: ClassVar[tuple[str, ...]] = (FREQUENCY, MONETARY_VALUE)
@@ -270,7 +274,9 @@ class GammaGammaModel(LikelihoodModel):
         found = _engine_checks.refuse(lazy, self._checks, x, m, counting=masks)
         self._warn_of_worthless(found["worthless"], found["repeats"])
         if not found["used"]:
-            raise InvalidDataError(f"{type(self).__name__} needs at least one customer to learn from; found none.")
+            raise InvalidDataError(
+                f"{type(self).__name__} needs at least one customer to learn from; found none{self._nobody}."
+            )
         one = x * 0.0 + 1.0  # a literal would be an exact decimal to PostgreSQL
         mine = (weight[0] if weight else one).alias(_spend_sums.WEIGHT)
         named = (x.alias(_spend_sums.X), m.alias(_spend_sums.M), mine)

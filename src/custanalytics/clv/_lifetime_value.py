@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from custanalytics import _engine_checks, _engines
 from custanalytics._columns import DAYS_PER_UNIT, FREQUENCY, LIFETIME_VALUE, MONETARY_VALUE, RECENCY, T
 from custanalytics._params import NONE, Having, Number, OneOf, Rule, check_params
+from custanalytics._units import warn_of_unit
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._beta_geo import BetaGeoModel
 from custanalytics.clv._customer_values import CustomerValues
@@ -30,7 +31,8 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
 
     Expected purchases from one model times expected spend per purchase from another, times the margin, each purchase
     discounted to the end of the observation. It applies where both models do: customers come and go without notice,
-    and spend per purchase is unrelated to how often somebody buys. It does not apply to contracts.
+    and spend per purchase is unrelated to how often somebody buys. With a model of
+    contracts for purchases, a renewal is a purchase, and what it costs can be given as `spend`.
 
     Parameters
     ----------
@@ -143,8 +145,15 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
         ------
         InvalidDataError
             If the table breaks a rule of one of the models.
+
+        Warns
+        -----
+        DataQualityWarning
+            If `recency` cannot be in `time_unit`, by the table's `first_seen` and `last_seen`.
         """
         check_params(self, self._rules)
+        if not _engines.is_lazy(table):
+            warn_of_unit(table, self.time_unit, type(self).__name__)
         purchases = BetaGeoModel() if self.purchases is None else clone(self.purchases)
         self.purchases_ = purchases.fit(table, sample_weight=sample_weight)
         if isinstance(self.spend, Real):
@@ -180,6 +189,7 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
         purchases, spend = self._models()
         if _engines.is_lazy(table):
             return _engines.native(self._added(table, purchases, spend))
+        warn_of_unit(table, self.time_unit, type(self).__name__)
         worth = float(spend) if isinstance(spend, Real) else spend.predict_spend(table)
         return self._value(self._discounted(purchases, table), worth)
 

@@ -99,7 +99,13 @@ def compare_models(
     ValueError
         If a parameter cannot be used, or the data of one way and of the other are mixed.
     InvalidDataError
-        If counts are missing or no whole numbers, or a horizon reaches beyond the log.
+        If counts are missing or no whole numbers, a horizon reaches beyond the log, or the table has seen purchases of
+        the holdout.
+
+    Warns
+    -----
+    DataQualityWarning
+        If a holdout log goes on beyond the horizon, or ends before half of it, by the table's `first_seen` and `T`.
 
     See Also
     --------
@@ -215,7 +221,7 @@ def _origins(
         if summary is not None:
             raise ValueError(f"{OWNER} makes tables with the summary from a log: pass log=..., or leave summary out.")
         frame = _frames.read(table, (FREQUENCY, T), OWNER, "RFMSummary makes such a table from a transaction log.")
-        return [Origin("table", _filled(frame), holdout_counts(frame, holdout, OWNER), horizon)]
+        return [Origin("table", _filled(frame), holdout_counts(frame, holdout, OWNER, horizon), horizon)]
     if table is not None or holdout is not None:
         raise ValueError(f"{OWNER} takes a table with its holdout or a log, not both.")
     check_value("summary", summary, (Having(("get_params", "fit_transform")),), f"{OWNER} with a log")

@@ -168,7 +168,7 @@ class PurchasesDisplay(Display):
         models = by_name(estimator, ("predict_purchases",), cls.__name__)
         check_value("horizon", horizon, (POSITIVE,), cls.__name__)
         frame = _frames.read(table, (FREQUENCY,), cls.__name__, "RFMSummary makes such a table from a log.")
-        came = holdout_counts(frame, holdout, cls.__name__)
+        came = holdout_counts(frame, holdout, cls.__name__, float(horizon))
         expected = {
             name: numbers(model.predict_purchases(frame.to_native(), horizon), name, cls.__name__)
             for name, model in models.items()

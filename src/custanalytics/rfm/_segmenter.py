@@ -150,7 +150,8 @@ default="eleven-segments"
             cells = [_frames.floats(frame, column)[known].astype(np.int64) - 1 for column in self.scores_]
             customers, names = np.ones(int(known.sum()), np.int64), frame.columns
         self.unreachable_ = unreachable(cells, self.grid_, table.segments, self.scores_, customers)
-        self._tell(int(customers.sum()))
+        highest = max((int(each.max()) + 1 for each in cells if each.size), default=0)
+        self._tell(int(customers.sum()), highest)
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.n_features_in_ = len(names)
         return self
@@ -270,17 +271,28 @@ default="eleven-segments"
             return RuleTable.from_toml(self.rules)
         return self.rules if isinstance(self.rules, RuleTable) else RuleTable.from_dict(self.rules)
 
-    def _tell(self, n_customers: int) -> None:
+    def _tell(self, n_customers: int, highest: int) -> None:
         """Warn of segments out of reach, or refuse them."""
         if not self.unreachable_ or self.on_unreachable == "ignore":
             return
         reasons = "; ".join(f"{segment} ({reason})" for segment, reason in self.unreachable_.items())
         message = (
             f"{len(self.unreachable_)} of {self.segments_.size} segments are out of reach on these {n_customers:,} "
-            f"customers, whose values are tied: {reasons}. Score money by a column without ties, "
-            "RFMScorer(monetary='total_value'), keep zero apart, RFMScorer(zero_apart=('f_score',)), use rules on "
-            "recency and frequency alone, or pass RFMSegmenter(on_unreachable='ignore')."
+            "customers, "
         )
+        n_bins = max(self.grid_.shape)
+        if highest < n_bins:
+            message += (
+                f"whose scores end at {highest}, where the rules are for scores up to {n_bins}: {reasons}. "
+                f"Make the scores with RFMScorer(n_bins={n_bins}), write rules for fewer scores, "
+            )
+        else:
+            message += (
+                f"whose values are tied: {reasons}. Score money by a column without ties, "
+                "RFMScorer(monetary='total_value'), keep zero apart, RFMScorer(zero_apart=('f_score',)), use rules on "
+                "recency and frequency alone, "
+            )
+        message += "or pass RFMSegmenter(on_unreachable='ignore')."
         if self.on_unreachable == "raise":
             raise InvalidDataError(message)
         warn(message, DataQualityWarning)
