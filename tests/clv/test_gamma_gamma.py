@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mpmath as mp
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +95,26 @@ def test_every_true_parameter_is_recovered_from_many_customers():
     for name, true in TRUTH.items():
         assert abs(model.params_[name] - true) < 4 * model.standard_errors_[name]
         assert model.standard_errors_[name] < 0.05 * true
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore::custanalytics.exceptions.FitWarning")
+def test_tails_so_heavy_that_the_mean_says_nothing_of_the_size(seed):
+    true = {"p": 5.0, "q": 0.25, "v": 300.0}
+    rng = np.random.default_rng(seed)
+    x = rng.integers(1, 8, 2000)
+    rate = rng.gamma(true["q"], 1 / true["v"], 2000)
+    table = {"frequency": x, "monetary_value": rng.gamma(true["p"] * x) / (rate * x)}
+    assert true["v"] < 1e-8 * table["monetary_value"].mean()
+    model = GammaGammaModel().fit(table)
+    assert model.converged_
+    assert model.undetermined_ == ()
+    assert model.log_likelihood_ >= 2000 * GammaGammaModel.from_params(**true).score(table)
+    for name, value in true.items():
+        log_error = model.standard_errors_[name] / model.params_[name]
+        assert abs(np.log(model.params_[name] / value)) < 4 * log_error < 4.0
+    lazy = GammaGammaModel().fit(pl.DataFrame(table).lazy())
+    np.testing.assert_allclose(list(lazy.params_.values()), list(model.params_.values()), rtol=1e-6)
 
 
 @pytest.mark.thorough

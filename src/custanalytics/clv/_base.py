@@ -132,7 +132,7 @@ class LikelihoodModel(Posterior, Inference):
         """
         check_params(self, self._rules)
         sample = self._sample(table, sample_weight)
-        unit = sample.mean(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
+        unit = sample.size(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
         optimum = self._maximise(sample, unit)
         self.n_customers_ = float(sample.weight.sum())
         self._learn(optimum, unit)
@@ -304,8 +304,8 @@ class LikelihoodModel(Posterior, Inference):
             warn(
                 f"{owner}: these data do not determine {', '.join(self.undetermined_)}: the log-likelihood is flat, "
                 f"or largest at the boundary ({values}). {told(self._limits, scaled, self.undetermined_, hidden)}"
-                "Predictions stand; standard_errors_ are infinite there. "
-                "For finite estimates pass penalty=0.1, or fit to more customers.",
+                "Predictions stand; standard_errors_ are infinite there, and those of the others hold these as they are"
+                ". For finite estimates pass penalty=0.1, or fit to more customers.",
                 FitWarning,
             )
 

@@ -19,6 +19,7 @@ from custanalytics.clv._kernels_grouping import (
 )
 
 MOST_VALUES = 1 << 16  # distinct values in a slice of a column up to which it is numbered by a table
+TYPICAL = 1e3  # times the geometric mean: what no ordinary amounts have for a mean
 LARGEST_KEY, LARGEST_SHORT_KEY = 1 << 62, 1 << 31
 
 
@@ -47,6 +48,15 @@ class Sample:
         total = float(self.weight.sum())
         mean = float((self.weight * self.columns[column]).sum()) / total if total > 0 else 0.0
         return mean if mean > 0 else 1.0
+
+    def size(self, column: int) -> float:
+        """Mean of a column, or its geometric mean where a few giants make the mean `TYPICAL` times as large or more."""
+        mean, values = self.mean(column), self.columns[column]
+        some = (values > 0) & (self.weight > 0)
+        if not some.any():
+            return mean
+        typical = float(np.exp(np.average(np.log(values[some]), weights=self.weight[some])))
+        return mean if mean <= TYPICAL * typical else typical
 
 
 def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Sample:

@@ -332,6 +332,6 @@ def _rates(x: np.ndarray, age: np.ndarray, weight: Any, max_iter: int) -> dict[s
     """Parameters of the NBD of all customers, who are taken to stay."""
     model = NBDModel(max_iter=max_iter)
     sample = model._sample({FREQUENCY: x, RECENCY: np.where(x > 0, age, 0.0), T: age}, weight)
-    unit = sample.mean(2)
+    unit = sample.size(2)
     theta = np.exp(model._maximise(sample, unit).logs) * model._units(unit)
     return dict(zip(model._names, theta.tolist(), strict=True))

@@ -13,15 +13,19 @@ from custanalytics import _jit
 from custanalytics.clv._compression import Sample as Sample
 from custanalytics.clv._compression import compress as compress
 from custanalytics.clv._compression import distinct as distinct
+from custanalytics.clv._optimum import BOUNDARY as BOUNDARY
+from custanalytics.clv._optimum import BOX as BOX
+from custanalytics.clv._optimum import FLAT as FLAT
+from custanalytics.clv._optimum import Optimum as Optimum
+from custanalytics.clv._optimum import at_limit as at_limit
+from custanalytics.clv._optimum import covariance as covariance
+from custanalytics.clv._optimum import undetermined as undetermined
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
-BOX = float(np.log(1e10))  # scaled parameters are looked for between 1e-10 and 1e10
-BOUNDARY = BOX - 7.0  # a scaled parameter beyond 1e7 or below 1e-7 stands for a limit
 LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
-FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 PARTS, FEWEST = 16, 256  # into so many slices a sample is cut, of so many distinct rows at least
 SMALL = 512  # distinct rows up to which every start is tried
 FEW = 64  # distinct rows by which starts are put in order where samples are large
@@ -152,18 +156,6 @@ def _square(k: int) -> np.ndarray:
     places = np.zeros((k, k), np.int64)
     places[np.triu_indices(k)] = np.arange(k * (k + 1) // 2)
     return places + np.triu(places, 1).T
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """Where the solver ended, with the curvature there."""
-
-    logs: np.ndarray
-    value: float
-    gain: float  # by how much the next step is expected to improve the objective
-    hessian: np.ndarray
-    n_iter: int
-    converged: bool
 
 
 def minimise(
@@ -313,27 +305,3 @@ def _better(one: Optimum, other: Optimum) -> bool:
     if abs(one.value - other.value) <= RESOLUTION * abs(other.value):
         return one.gain < other.gain
     return one.value < other.value
-
-
-def undetermined(optimum: Optimum) -> np.ndarray:
-    """Which log-parameters lie at the box, or along a direction in which the objective is flat."""
-    values, vectors = np.linalg.eigh(optimum.hessian)
-    along_flat = (np.abs(vectors[:, values < FLAT]) > 0.1).any(axis=1)
-    return along_flat | (np.abs(optimum.logs) >= BOUNDARY)
-
-
-def covariance(optimum: Optimum, theta: np.ndarray) -> np.ndarray:
-    """Inverse of the observed information, in natural parameters; what is not determined has infinite variance.
-
-    The others are then given with those held where they are.
-    """
-    open_ended = undetermined(optimum)
-    known = np.flatnonzero(~open_ended)
-    result = np.zeros((theta.size, theta.size))
-    if known.size:
-        result[np.ix_(known, known)] = np.linalg.inv(optimum.hessian[np.ix_(known, known)])
-    with np.errstate(over="ignore", invalid="ignore"):  # huge parameters: a variance is then infinite
-        result = 0.5 * (result + result.T) * np.outer(theta, theta)
-    result[np.isnan(result)] = 0.0
-    result[open_ended, open_ended] = np.inf
-    return result

@@ -288,7 +288,7 @@ class GammaGammaModel(LikelihoodModel):
             super().fit(dict(zip(self._columns, columns, strict=True)), sample_weight=weight)
             return
         coarse = repeaters.binned()
-        unit = coarse.mean(1)
+        unit = coarse.size(1)
         self.n_customers_ = float(coarse.weight.sum())
         start = self._maximise(coarse, unit)
         settings = self._penalty(unit), int(self.max_iter), float(self.tol)

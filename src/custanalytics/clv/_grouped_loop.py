@@ -106,7 +106,7 @@ def given_terms(optimum: _fit.Optimum, basis: np.ndarray, at: np.ndarray, size: 
     values, vectors = np.linalg.eigh(optimum.hessian)
     scale = np.maximum(np.abs(np.diag(basis)), 1e-300)  # coefficients are compared in the solver's units
     along_flat = (np.abs(basis @ vectors[:, values < _fit.FLAT] / scale[:, None]) > 0.1).any(axis=1)
-    flat = along_flat | (np.abs(optimum.logs) >= _fit.BOUNDARY)
+    flat = along_flat | _fit.at_limit(optimum, along_flat)
     undetermined, places = np.ones(size, dtype=bool), np.ix_(at, at)
     undetermined[at] = flat
     logs, covariance, hessian = np.zeros(size), np.zeros((size, size)), np.zeros((size, size))

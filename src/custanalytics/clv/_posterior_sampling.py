@@ -82,7 +82,7 @@ class Posterior:
         """Minus the log-posterior given the customers of a table, and where in it the model's parameters are."""
         loop, theta = self._likelihood()
         sample = self._sample(table, sample_weight)
-        unit = sample.mean(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
+        unit = sample.size(self._columns.index(self._unit_columns[-1])) if self._unit_columns else 1.0
         units = np.append(self._units(unit), np.ones(theta.size - len(self._names)))
         n = theta.size - len(self._names) + self._signed
         k = theta.size - n
