@@ -71,6 +71,8 @@ def run(
     `parts`, an array with a row for each slice, a slice gets its own as a last argument of shape (1, …).
     """
     frozen = (*map(_frozen, inputs), *out)
+    if 0 < n <= size:  # a single slice, as where one customer is scored
+        return [loop(0, n, *frozen) if parts is None else loop(0, n, *frozen, parts[:1])]
     bounds = slices(n, size)
     results: list[Any] = [None] * len(bounds)
     waiting = iter(range(len(bounds)))  # which of the threads takes a slice is left to chance

@@ -30,6 +30,7 @@ PARTS, FEWEST = 16, 256  # into so many slices a sample is cut, of so many disti
 SMALL = 512  # distinct rows up to which every start is tried
 FEW = 64  # distinct rows by which starts are put in order where samples are large
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
+SAME = 0.02  # in log-parameters: climbs of a large sample that begin so near each other are one
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
 BATCH = 64  # points whose likelihoods one thread evaluates at a time
 SHORT = 1e-3  # length of a last step, in log-parameters, that needs no proof
@@ -283,12 +284,16 @@ def fit_sample(
     rough = Likelihood(loop, few, penalty, exact, units, coefficients)
     order = np.argsort([rough.at_start(start) for start in starts], kind="stable")
     best: Optimum | None = None
+    begun: list[np.ndarray] = []
     for start in starts[order]:
         logs, hessian = start, None
         for objective in objectives[:-1]:
             loose = LOOSE * float(sample.weight.sum()) / objective.sample.weight.size
             optimum = minimise(objective, logs, max_iter, max(tol, loose), hessian)
             logs, hessian = optimum.logs, None if exact else optimum.hessian
+        if levels and any(np.abs(logs - other).max() <= SAME for other in begun):
+            continue  # the thin samples led to where another climb has begun
+        begun.append(logs)
         rival = best.value if levels and best is not None else np.inf
         optimum = minimise(objectives[-1], logs, max_iter, tol, hessian, rival)
         if best is None or _better(optimum, best):
