@@ -119,6 +119,7 @@ def test_an_absurd_frequency_is_refused(model: Any) -> None:
         model.fit(table)
 
 
+@pytest.mark.filterwarnings("ignore:GammaGammaModel. q <= 1")
 def test_amounts_too_far_apart_for_double_precision_end_in_a_warning() -> None:
     amounts = np.where(np.arange(50) % 2, 1e150, 1e-150)
     with pytest.warns(FitWarning, match="GammaGammaModel stopped after"):

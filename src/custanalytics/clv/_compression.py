@@ -50,13 +50,17 @@ class Sample:
         return mean if mean > 0 else 1.0
 
     def size(self, column: int) -> float:
-        """Mean of a column, or its geometric mean where a few giants make the mean `TYPICAL` times as large or more."""
+        """Mean of a column, or its lower tenth where giants make the mean more than `TYPICAL` geometric means."""
         mean, values = self.mean(column), self.columns[column]
         some = (values > 0) & (self.weight > 0)
         if not some.any():
             return mean
-        typical = float(np.exp(np.average(np.log(values[some]), weights=self.weight[some])))
-        return mean if mean <= TYPICAL * typical else typical
+        values, weight = values[some], self.weight[some]
+        if mean <= TYPICAL * float(np.exp(np.average(np.log(values), weights=weight))):
+            return mean
+        order = np.argsort(values)
+        upto = np.cumsum(weight[order])
+        return float(values[order][np.searchsorted(upto, 0.1 * upto[-1])])
 
 
 def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Sample:
