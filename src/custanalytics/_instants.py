@@ -59,8 +59,8 @@ def last_microsecond(as_of: Any) -> int:
     """
     moment: Any = as_of
     try:
-        if isinstance(moment, str) and (len(moment.strip()) > 10 or (len(moment) == 8 and moment.isdigit())):
-            day = len(moment) == 8 and moment.isdigit()  # 19970930, which NumPy would read as a year
+        day = isinstance(moment, str) and len(moment) == 8 and moment.isdigit()  # 19970930, to NumPy a year
+        if day or (isinstance(moment, str) and len(moment.strip()) > 10):
             moment = date.fromisoformat(moment) if day else datetime.fromisoformat(moment.strip())
         if isinstance(moment, datetime):
             moment = moment.replace(tzinfo=None)

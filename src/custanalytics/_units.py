@@ -34,9 +34,9 @@ def warn_of_unit(table: Any, time_unit: str, owner: str) -> None:
         return
     frame = _frames.read(table, (), owner)
     seen = _seen(frame)
-    if seen is None or _agrees(seen, time_unit):
+    found = [time_unit] if seen is None else _units(seen)
+    if time_unit in found:
         return
-    found = [unit for unit in DAYS_PER_UNIT if _agrees(seen, unit)]
     remedy = f"Pass {owner}(time_unit={found[0]!r})" if found else "Pass the unit of the table as time_unit"
     warn(
         f"The recency of the table is not in {UNIT_NAMES[time_unit]}, the time_unit of {owner}: "
@@ -53,7 +53,7 @@ def check_holdout(frame: nw.DataFrame[Any], days: np.ndarray, horizon: float, ow
     before half of it.
     """
     seen = _seen(frame)
-    units = [] if seen is None else [unit for unit in DAYS_PER_UNIT if _agrees(seen, unit)]
+    units = [] if seen is None else _units(seen)
     if seen is None or len(units) != 1 or not days.size:
         return
     length = DAYS_PER_UNIT[units[0]]
@@ -89,9 +89,11 @@ def _seen(frame: nw.DataFrame[Any]) -> _Seen | None:
     return found if known.any() else None
 
 
-def _agrees(seen: _Seen, time_unit: str) -> bool:
-    """Whether every recency can be in the unit: periods differ from the time itself by less than one of them."""
-    return bool((np.abs(seen.recency * DAYS_PER_UNIT[time_unit] - seen.days) <= PERIOD).all())
+def _units(seen: _Seen) -> list[str]:
+    """The units that every recency can be in: periods differ from the time itself by less than one of them."""
+    return [
+        unit for unit, length in DAYS_PER_UNIT.items() if (np.abs(seen.recency * length - seen.days) <= PERIOD).all()
+    ]
 
 
 def _date(days: float) -> str:

@@ -345,6 +345,4 @@ class Customer360(FrameTransformer, BaseEstimator):
         return _report.card(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("table_", None)
-        return state
+        return {name: value for name, value in dict(super().__getstate__()).items() if name != "table_"}

@@ -68,11 +68,11 @@ def test_tables_that_do_not_tell_are_taken_at_their_word() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataQualityWarning)
         value = LifetimeValue(purchases=KNOWN, spend=20.0)
-        value.predict(given.drop(columns="last_seen"))
-        value.predict(given.assign(first_seen=given["first_seen"].astype(str)))
-        value.predict(given.iloc[:0])
-        compared(given.drop(columns="first_seen"), future(), 13)
-        value.predict({name: given[name] for name in ("frequency", "recency", "T")})
+        expected = value.predict({name: given[name] for name in ("frequency", "recency", "T")})
+        assert value.predict(given.drop(columns="last_seen")).tolist() == expected.tolist()
+        assert value.predict(given.assign(first_seen=given["first_seen"].astype(str))).tolist() == expected.tolist()
+        assert value.predict(given.iloc[:0]).size == 0
+        assert len(compared(given.drop(columns="first_seen"), FUTURE, 13)) == 2
 
 
 def test_a_holdout_that_the_table_has_seen_is_refused() -> None:

@@ -137,7 +137,7 @@ class CNBDModel(BetaDropoutModel):
         self._check_covariates()
         check_params(self, self._rules)
         sample = self._sample(table, sample_weight)
-        unit = sample.mean(self._columns.index(self._unit_columns[-1]))
+        unit = sample.size(self._columns.index(self._unit_columns[-1]))
         litt = self._sum_of_litt(table, sample_weight)
         if litt is None and self.k is None:
             raise MissingColumnError(

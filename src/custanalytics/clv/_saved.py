@@ -113,7 +113,7 @@ def _restored(document: dict[str, Any], kind: type[Saved] | None = None) -> Any:
     model.set_params(**settings)
     for name, value in document["learned"].items():
         setattr(model, name, _value(value))
-    missing = set(getattr(model, "_names", ())) - set(getattr(model, "params_", getattr(model, "_names", ())))
+    missing = set(model._names) - set(model.params_) if hasattr(model, "params_") else ()
     if missing:
         raise InvalidDataError(f"The JSON of this {document['model']} lacks its parameters {sorted(missing)}.")
     return model
