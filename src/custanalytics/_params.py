@@ -104,6 +104,7 @@ class Having:
 
 
 POSITIVE = Number(0, closed="neither")
+LEVEL = Number(0, 1, closed="neither")  # of an interval
 NOT_NEGATIVE = Number(0, closed="left")
 UNITS = OneOf(tuple(DAYS_PER_UNIT))
 NONE = InstanceOf((type(None),))

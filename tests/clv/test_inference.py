@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from tests.reference import clv as reference
 
 from custanalytics.clv import (
     BetaDiscreteWeibullModel,
     BetaGeoModel,
+    CorrelatedGammaGammaModel,
     ParetoNBDModel,
     ShiftedBetaGeoModel,
     likelihood_ratio_test,
 )
+from custanalytics.exceptions import FitWarning
 
 TRUTH = {"r": 0.5, "alpha": 6.0, "a": 0.8, "b": 2.5}
 
@@ -28,6 +34,54 @@ def test_criteria():
     assert model.bic_ == pytest.approx(4.0 * np.log(300) - 2.0 * model.log_likelihood_, rel=1e-14)
     weighted = BetaGeoModel().fit(simulated(300), sample_weight=np.full(300, 2.0))
     assert weighted.n_customers_ == 600
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+def test_summary_has_intervals_on_the_scale_of_each_estimate(level):
+    table = simulated(2_000) | {"shop": np.tile([0.0, 1.0], 1_000)}
+    model = BetaGeoModel(rate_covariates=("shop",)).fit(table)
+    found = model.summary(level)
+    assert list(found.columns) == ["parameter", "estimate", "standard_error", "lower", "upper"]
+    assert dict(zip(found["parameter"], found["standard_error"], strict=True)) == model.standard_errors_
+    assert found["estimate"].tolist() == [*model.params_.values(), model.coefficients_["rate"]["shop"]]
+    wide = NormalDist().inv_cdf(0.5 + 0.5 * level)
+    for row in found.itertuples():
+        if row.parameter == "rate:shop":
+            ends = [row.estimate - wide * row.standard_error, row.estimate + wide * row.standard_error]
+        else:
+            ends = [row.estimate * math.exp(side * wide * row.standard_error / row.estimate) for side in (-1, 1)]
+        assert [row.lower, row.upper] == pytest.approx(ends, rel=1e-12)
+
+
+def test_summary_is_endless_around_what_the_data_leave_open():
+    table = {"frequency": [3, 1, 2, 5], "recency": [10.0, 10.0, 10.0, 10.0], "T": [10.0] * 4}
+    with pytest.warns(FitWarning):
+        model = BetaGeoModel().fit(table)
+    found = model.summary().set_index("parameter")
+    assert set(model.undetermined_) <= set(found.index[(found["lower"] == 0.0) & np.isinf(found["upper"])])
+    assert not found.isna().any(axis=None)
+
+
+def test_summary_of_spend_that_goes_with_the_rate():
+    rng = np.random.default_rng(5)
+    table = simulated(400, seed=5) | {"monetary_value": rng.gamma(3.0, 10.0, 400)}
+    table["monetary_value"] = np.where(table["frequency"] > 0, table["monetary_value"], 0.0)
+    found = CorrelatedGammaGammaModel().fit(table).summary().set_index("parameter")
+    middle = 0.5 * (found["lower"] + found["upper"])
+    assert middle["c"] == pytest.approx(found["estimate"]["c"], rel=1e-9)  # it may be negative
+    positive = found.loc["p":"v"]
+    assert np.sqrt(positive["lower"] * positive["upper"]).tolist() == pytest.approx(
+        positive["estimate"].tolist(), rel=1e-9
+    )
+
+
+def test_summary_needs_a_fit_and_a_level():
+    with pytest.raises(NotFittedError):
+        BetaGeoModel().summary()
+    with pytest.raises(NotFittedError):  # there is nothing that parameters of elsewhere are uncertain by
+        BetaGeoModel.from_params(**TRUTH).summary()
+    with pytest.raises(ValueError, match="level"):
+        BetaGeoModel().fit(simulated(300)).summary(1.0)
 
 
 @pytest.mark.parametrize("kind", [BetaGeoModel, ParetoNBDModel])

@@ -49,6 +49,7 @@ class LikelihoodModel(Posterior, Inference):
 
     _nobody: ClassVar[str] = ""  # what to do where there is nobody to learn from
     _names: ClassVar[tuple[str, ...]]  # of the parameters, in the order of theta
+    _signed: ClassVar[int] = 0  # how many of them, the last ones, may be negative
     _columns: ClassVar[tuple[str, ...]]  # of the table, in the order of the kernel
     _unit_columns: ClassVar[tuple[str, ...]]  # those in time_unit (or in currency): scaled alike before the fit
     _unit_powers: ClassVar[Mapping[str, int]]  # parameter → power of that unit it carries

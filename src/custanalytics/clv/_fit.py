@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -76,7 +77,8 @@ class Penalty:
 
     def value(self, logs: np.ndarray) -> float:
         """What is taken off the log-likelihood."""
-        return float(np.sum(self.weight * (logs - self.centre) ** 2))
+        away = logs - self.centre
+        return float((self.weight * away) @ away)
 
     def gradient(self, logs: np.ndarray) -> np.ndarray:
         """Its derivatives: shape (n_params,)."""
@@ -223,19 +225,20 @@ def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
 
 
 def _newton_step(logs: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
-    free = ~(((logs <= -BOX) & (gradient > 0)) | ((logs >= BOX) & (gradient < 0)))
+    """The step, every direction of it cut to the longest one, then all of them together; and what it should gain."""
+    free = np.abs(logs) < BOX
+    if not free.all():
+        free |= logs * gradient >= 0.0  # downhill leads back inside
+        hessian = hessian[np.ix_(free, free)]
     step = np.zeros_like(logs)
     if not free.any():
         return step, 0.0
-    values, vectors = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
-    slopes = vectors.T @ gradient[free]
-    with np.errstate(over="ignore"):  # a direction that is as good as flat is as good as endless
-        lengths = slopes / np.maximum(np.abs(values), TINY)
-    lengths[slopes == 0.0] = 0.0
-    # cut every direction to the longest step, then all of them together
-    lengths = np.clip(lengths, -LONGEST_STEP, LONGEST_STEP)
-    lengths *= LONGEST_STEP / max(float(np.sqrt(lengths @ lengths)), LONGEST_STEP)
-    step[free] = -vectors @ lengths
+    values, vectors = np.linalg.eigh(hessian)
+    slopes = gradient[free] @ vectors
+    steepness = np.maximum(np.abs(values), np.abs(slopes) / LONGEST_STEP)
+    lengths = slopes / np.maximum(steepness, TINY)
+    lengths *= LONGEST_STEP / max(math.sqrt(lengths @ lengths), LONGEST_STEP)
+    step[free] = -(vectors @ lengths)
     return step, 0.5 * float(slopes @ lengths)
 
 

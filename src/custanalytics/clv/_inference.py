@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
+from custanalytics import _frames
+from custanalytics._params import LEVEL, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._design import within
 from custanalytics.clv._saved import Saved
@@ -46,6 +48,48 @@ class Inference(Saved):
     def _freedom(self) -> int:
         """How many numbers were estimated."""
         return len(self.standard_errors_)
+
+    def summary(self: LikelihoodModel, level: float = 0.9) -> Any:
+        """The estimates with their standard errors and confidence intervals, as a table.
+
+        Parameters
+        ----------
+        level : float, default=0.9
+            Share of samples whose interval holds the true value.
+
+        Returns
+        -------
+        frame
+            In pandas, one row per estimate: parameter (coefficients of covariates as "rate:column" and so on),
+            estimate, standard_error, lower and upper. The first are in the unit that the parameter carries.
+
+        Notes
+        -----
+        Wald intervals: of parameters, which are positive, on their logarithm; of coefficients as they are. Around what
+        is in `undetermined_` they are endless, and then the others hold only with that where it is: where it matters,
+        prefer `posterior` with a `penalty`.
+
+        Examples
+        --------
+        >>> from custanalytics.clv import NBDModel
+        >>> counts = {"frequency": [0, 1, 2, 3, 5, 8], "recency": [0.0, 9.0, 9.0, 9.0, 9.0, 9.0], "T": [10.0] * 6}
+        >>> NBDModel().fit(counts, sample_weight=[60, 25, 15, 10, 6, 4]).summary().round(2)
+          parameter  estimate  standard_error  lower  upper
+        0         r      0.67            0.17   0.44   1.01
+        1     alpha      5.45            1.57   3.39   8.76
+        """
+        check_is_fitted(self, "standard_errors_")
+        check_value("level", level, (LEVEL,), f"{type(self).__name__}.summary")
+        names, estimates = list(self._estimates()), np.array(list(self._estimates().values()))
+        errors = np.array([self.standard_errors_[name] for name in names])
+        wide = float(stats.norm.ppf(0.5 + 0.5 * level)) * errors
+        lower, upper = estimates - wide, estimates + wide
+        positive = slice(len(self._names) - self._signed)
+        with np.errstate(over="ignore"):  # hardly known at all: endless
+            times = np.exp(wide[positive] / estimates[positive])
+            lower[positive], upper[positive] = estimates[positive] / times, estimates[positive] * times
+        columns = {"estimate": estimates, "standard_error": errors, "lower": lower, "upper": upper}
+        return _frames.table({"parameter": np.array(names), **columns})
 
     def sandwich_covariance(self: LikelihoodModel, table: Any, sample_weight: Any = None) -> np.ndarray:
         """Covariance of the parameters that holds where the model is only an approximation of the customers.

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from custanalytics._params import Number, check_value, integer
+from custanalytics._params import LEVEL, Number, check_value, integer
 from custanalytics.clv import _nuts, _psis
 from custanalytics.clv._posterior_predictions import PosteriorPredictions
 
 if TYPE_CHECKING:
     from custanalytics.clv._base import LikelihoodModel
-
-LEVEL = Number(0, 1, closed="neither")
 
 
 class ParameterSummary(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from custanalytics import _engines
-from custanalytics._params import Number, OneOf, check_value, integer
+from custanalytics._params import LEVEL, NOT_NEGATIVE, OneOf, check_value, integer
 from custanalytics.clv import _count_intervals, _fit, _psis
 from custanalytics.exceptions import FitWarning
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from custanalytics.clv._base import LikelihoodModel
 
 CHUNK = 1 << 13  # distinct customers whose predictions by all draws are held at once
-LEVEL = Number(0, 1, closed="neither")
 COVERAGE = OneOf(("average", "each"))
 NO_ENGINE = "Intervals are made in this process: collect the table first, or give them a part of it at a time."
 
@@ -118,7 +117,7 @@ class PosteriorPredictions:
         `level` as it gets; it is above only where most customers are that certain.
         """
         owner = f"{type(self).__name__}.predict_purchases"
-        check_value("horizon", horizon, (Number(0, closed="left"),), owner)
+        check_value("horizon", horizon, (NOT_NEGATIVE,), owner)
         check_value("coverage", coverage, (COVERAGE,), owner)
         expected = self._expected("predict_purchases", table, (float(horizon),), level, n_draws)
         codes, rows, parts = self._distinct(table)

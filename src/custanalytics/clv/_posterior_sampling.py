@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from custanalytics.exceptions import FitWarning
 
 class Posterior:
     """The method `posterior` of every model that is fitted by maximum likelihood."""
-
-    _signed: ClassVar[int] = 0  # how many of the parameters, the last ones, may be negative
 
     def posterior(
         self: Any,

@@ -10,12 +10,11 @@ import numpy as np
 
 from custanalytics import _engines
 from custanalytics._columns import FREQUENCY, MONETARY_VALUE
-from custanalytics._params import check_params, check_value
+from custanalytics._params import LEVEL, check_params, check_value
 from custanalytics.clv import _count_intervals
 from custanalytics.clv._posterior import ParameterPosterior
 from custanalytics.clv._posterior_predictions import (
     COVERAGE,
-    LEVEL,
     NO_ENGINE,
     distinct,
     expected_by_draws,
