@@ -84,7 +84,7 @@ def holdout_counts(frame: nw.DataFrame[Any], holdout: Any, owner: str, horizon: 
 
 def _starts(times: np.ndarray, period: str) -> np.ndarray:
     """The first microsecond of the period of each time."""
-    if period == "M":
-        return times.view("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+    if period not in _PERIODS:
+        return times.view("datetime64[us]").astype(f"datetime64[{period}]").astype("datetime64[us]").astype(np.int64)
     length, offset = _PERIODS[period]
     return (times + offset) // length * length - offset

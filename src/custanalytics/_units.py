@@ -15,7 +15,8 @@ from custanalytics._params import warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 
 ROWS = 1 << 14  # customers whose times are looked at
-PERIOD = 34.0  # days: the longest period, a month, and what months in a row differ from their mean
+PERIOD = 34.0  # days: a month, and what months in a row differ from their mean
+YEAR = 368.0  # days: a year, likewise
 SLACK = 3.0  # days by which times in months may be off
 
 
@@ -65,7 +66,8 @@ def check_holdout(frame: nw.DataFrame[Any], days: np.ndarray, horizon: float, ow
             f"to which the table has counted them. Make the table as of the cutoff, RFMSummary(as_of=...), and give "
             f"{owner} what came later, as temporal_split has it."
         )
-    last_period = PERIOD if np.ptp(ends) > SLACK else 1.0
+    spread = float(np.ptp(ends))  # they are spread over the last period
+    last_period = 1.0 if spread <= SLACK else PERIOD if spread <= PERIOD else YEAR
     reach, wanted = days.max() / DAY - ends.min(), horizon * length
     what = f"The holdout goes on until {_date(days.max() / DAY)}, and the horizon of {owner}, {horizon:g} "
     what += f"{UNIT_NAMES[units[0]]} from {_date(ends.min())} on, "
@@ -91,9 +93,13 @@ def _seen(frame: nw.DataFrame[Any]) -> _Seen | None:
 
 def _units(seen: _Seen) -> list[str]:
     """The units that every recency can be in: periods differ from the time itself by less than one of them."""
-    return [
-        unit for unit, length in DAYS_PER_UNIT.items() if (np.abs(seen.recency * length - seen.days) <= PERIOD).all()
-    ]
+    return [unit for unit, length in DAYS_PER_UNIT.items() if _fits(seen.recency * length, seen.days)]
+
+
+def _fits(recency: np.ndarray, days: np.ndarray) -> bool:
+    years = recency / DAYS_PER_UNIT["Y"]
+    period = YEAR if (np.abs(years - np.rint(years)) < 1e-6).all() else PERIOD
+    return bool((np.abs(recency - days) <= period).all())
 
 
 def _date(days: float) -> str:

@@ -83,7 +83,13 @@ def check_same(engine: Engine, log: Any, expected_log: pd.DataFrame | None = Non
 
 @pytest.mark.parametrize(
     ("period", "time_unit", "as_of"),
-    [("D", "W", None), ("W", "D", "1970-06-03"), ("M", "Y", "1970-07"), ("h", "M", "1970-12-31T12:30:00")],
+    [
+        ("D", "W", None),
+        ("W", "D", "1970-06-03"),
+        ("M", "Y", "1970-07"),
+        ("h", "M", "1970-12-31T12:30:00"),
+        ("Y", "Y", "1972"),
+    ],
 )
 def test_the_table_is_that_of_the_kernel(engine: Engine, period: str, time_unit: str, as_of: str | None) -> None:
     check_same(engine, log_of(), period=period, time_unit=time_unit, as_of=as_of)
@@ -227,7 +233,7 @@ def test_any_frame_of_an_engine_can_be_read_into_memory(engine: Engine) -> None:
         transaction_logs(ids=STRING_IDS),
         transaction_logs(returns=False, order_id=True),
     ),
-    period=st.sampled_from(["h", "D", "W", "M"]),
+    period=st.sampled_from(["h", "D", "W", "M", "Y"]),
     time_unit=st.sampled_from(["h", "D", "W", "M", "Y"]),
     policy=st.sampled_from(["default", None]),
     data=st.data(),

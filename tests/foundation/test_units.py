@@ -19,7 +19,7 @@ from custanalytics.plotting import PurchasesDisplay
 from custanalytics.rfm import RFMSummary
 
 LOG = load_cdnow()
-UNITS = {"h": 168.0, "D": 7.0, "W": 1.0, "M": 7 / (365.25 / 12)}
+UNITS = {"h": 168.0, "D": 7.0, "W": 1.0, "M": 7 / (365.25 / 12), "Y": 7 / 365.25}
 KNOWN = BetaGeoModel.from_params(r=0.243, alpha=4.414, a=0.793, b=2.426)
 
 
@@ -52,7 +52,7 @@ def test_a_table_in_another_unit_is_told(made: str, to_frame: Callable[[pd.DataF
         assert all(f"Pass LifetimeValue(time_unit={made!r}), or make the table with" in text for text in found)
 
 
-@pytest.mark.parametrize("period", ["h", "D", "W", "M"])
+@pytest.mark.parametrize("period", ["h", "D", "W", "M", "Y"])
 @pytest.mark.parametrize("unit", UNITS)
 def test_no_period_is_taken_for_another_unit(period: str, unit: str) -> None:
     with warnings.catch_warnings():

@@ -121,6 +121,8 @@ def test_tracking_in_other_units_and_frames(log: pd.DataFrame, to_frame: Callabl
     months = TrackingDisplay.from_estimator(BG_NBD, log, period="M")
     counted = log.assign(month=log["timestamp"].dt.to_period("M")).drop_duplicates(["customer_id", "month"])
     assert months.actual.sum() == len(counted) - 2357
+    years = TrackingDisplay.from_estimator(BG_NBD, log, period="Y")
+    assert years.actual.sum() == log[log["timestamp"] >= "1998"]["customer_id"].nunique()
 
 
 def test_every_model_of_purchases_is_tracked_and_counted(

@@ -26,11 +26,14 @@ def period_start(moment: datetime, period: str) -> datetime:
         "D": day,
         "W": day - timedelta(days=day.weekday()),
         "M": day.replace(day=1),
+        "Y": day.replace(month=1, day=1),
     }[period]
 
 
 def next_start(start: datetime, period: str) -> datetime:
     """The first instant of the period after the one that starts at `start`."""
+    if period == "Y":
+        return start.replace(year=start.year + 1)
     if period == "M":
         return (start + timedelta(days=31)).replace(day=1)
     return start + {"h": timedelta(hours=1), "D": timedelta(days=1), "W": timedelta(days=7)}[period]
@@ -38,6 +41,8 @@ def next_start(start: datetime, period: str) -> datetime:
 
 def periods_between(first: datetime, last: datetime, period: str) -> int:
     """How many periods lie from one period's start to another's."""
+    if period == "Y":
+        return last.year - first.year
     if period == "M":
         return 12 * (last.year - first.year) + last.month - first.month
     return (last - first) // (next_start(first, period) - first)

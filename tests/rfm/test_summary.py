@@ -24,7 +24,7 @@ from custanalytics.exceptions import DataQualityWarning, InvalidDataError, Missi
 from custanalytics.rfm import RFMSummary, _pieces
 from custanalytics.rfm._kernels_money import SHORT, sort_pairs
 
-PERIODS = ("h", "D", "W", "M")
+PERIODS = ("h", "D", "W", "M", "Y")
 
 
 def log_of(*rows: tuple[Any, str, float], **columns: list[Any]) -> pd.DataFrame:
@@ -118,7 +118,7 @@ def test_many_pieces_and_slices_give_the_table_of_the_plain_definition(
     check_against_reference(few, "D", "W", datetime(2024, 2, 29, 12))
 
 
-def test_month_numbers_are_those_of_the_calendar() -> None:
+def test_month_and_year_numbers_are_those_of_the_calendar() -> None:
     days = np.arange("1890-01-01", "2110-01-01", 17, dtype="datetime64[D]")
     ends = np.array(["1899-12-31", "1900-02-28", "1900-03-01", "1969-12-31", "1970-01-01"], dtype="datetime64[D]")
     leaps = np.array(["2000-02-29", "2000-03-01", "2100-02-28", "2100-03-01"], dtype="datetime64[D]")
@@ -127,6 +127,8 @@ def test_month_numbers_are_those_of_the_calendar() -> None:
     table = RFMSummary(period="M", time_unit="M", as_of="2120-01").fit_transform(log)
     months = (np.datetime64("2120-01", "M") - days.astype("datetime64[M]")).astype(float)
     assert table["T"].tolist() == months.tolist()
+    table = RFMSummary(period="Y", time_unit="Y", as_of="2120").fit_transform(log)
+    assert table["T"].tolist() == (np.datetime64("2120", "Y") - days.astype("datetime64[Y]")).astype(float).tolist()
 
 
 def test_weeks_start_on_monday() -> None:
@@ -403,6 +405,8 @@ def test_as_of_names_its_day_in_every_form(as_of: Any) -> None:
         ("W", "2024-02-29", "2024-02-26", 4),
         ("M", "2024-02-01", "2024-02", 3),
         ("M", "2024", "2024-12", 5),
+        ("Y", "2024-02-01", "2024", 5),
+        ("Y", "2024", "2024", 5),
     ],
 )
 def test_as_of_names_the_period_it_ends_in(period: str, as_of: str, name: str, counted: int) -> None:
@@ -447,7 +451,10 @@ def test_as_of_before_the_first_event_is_refused() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"period": "Q"}, r"The 'period' parameter of RFMSummary must be a str among \{'h', 'D', 'W', 'M'\}. Got 'Q'"),
+        (
+            {"period": "Q"},
+            r"The 'period' parameter of RFMSummary must be a str among \{'h', 'D', 'W', 'M', 'Y'\}. Got 'Q'",
+        ),
         ({"time_unit": "days"}, "The 'time_unit' parameter of RFMSummary must be a str among"),
         ({"as_of": 20240101}, "The 'as_of' parameter of RFMSummary must be an instance of"),
         ({"columns": ["id"]}, "The 'columns' parameter of RFMSummary must be an instance of"),

@@ -14,7 +14,7 @@ from custanalytics._columns import DAYS_PER_UNIT, SUMMARY_COLUMNS
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError, MissingColumnError
 from custanalytics.rfm import RFMSummary
 
-PERIODS = ("h", "D", "W", "M")
+PERIODS = ("h", "D", "W", "M", "Y")
 UNITS = list(DAYS_PER_UNIT)
 
 

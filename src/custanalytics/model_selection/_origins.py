@@ -17,7 +17,13 @@ from custanalytics.exceptions import InvalidDataError
 from custanalytics.model_selection._temporal import rolling_cutoffs
 from custanalytics.model_selection._times import known_times
 
-_HALF = {"h": DAY // 48, "D": DAY // 2, "W": 7 * DAY // 2, "M": 15 * DAY}  # of a period: the nearest one is taken
+_HALF = {
+    "h": DAY // 48,
+    "D": DAY // 2,
+    "W": 7 * DAY // 2,
+    "M": 15 * DAY,
+    "Y": 182 * DAY,
+}  # of a period: the nearest is taken
 
 
 class Origin(NamedTuple):

@@ -17,6 +17,7 @@ from custanalytics.plotting._models import by_name, covariates, newcomers
 from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, SMALL, Display, bare, short
 
 KINDS = OneOf(("incremental", "cumulative"))
+PERIODS = OneOf(("h", "D", "W", "M", "Y"))
 
 
 class TrackingDisplay(Display):
@@ -138,7 +139,7 @@ class TrackingDisplay(Display):
             Unit of the models and of `step`.
         step : float, default=1.0
             Length of a step, in `time_unit`. An unfinished step at the end is left out.
-        period : {"h", "D", "W", "M"}, default="D"
+        period : {"h", "D", "W", "M", "Y"}, default="D"
             Purchases of a customer within one period count as one, as in the ``RFMSummary`` of the fit.
         columns : mapping, default=None
             Maps standard names to those of the log.
@@ -161,7 +162,7 @@ class TrackingDisplay(Display):
         for name, value, rule in (
             ("time_unit", time_unit, UNITS),
             ("step", step, POSITIVE),
-            ("period", period, OneOf(("h", "D", "W", "M"))),
+            ("period", period, PERIODS),
             ("kind", kind, KINDS),
         ):
             check_value(name, value, (rule,), owner)

@@ -35,7 +35,7 @@ def piece_of(value, low, shift, pieces):
 
 @kernel
 def period_of(time, length, offset):
-    """Index of the period that holds a time in microseconds: whole lengths, or calendar months where length is 0.
+    """Index of the period that holds a time in microseconds: whole lengths, or `offset` calendar months for length 0.
 
     The months are those of the proleptic Gregorian calendar, counted from January 1970.
     """
@@ -48,7 +48,7 @@ def period_of(time, length, offset):
     day = days - cycle * 146_097
     year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
     month = (5 * (day - (365 * year + year // 4 - year // 100)) + 2) // 153  # 0 is March
-    return (400 * cycle + year - 1970) * 12 + month + 2
+    return ((400 * cycle + year - 1970) * 12 + month + 2) // offset
 
 
 @kernel

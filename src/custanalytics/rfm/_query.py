@@ -163,6 +163,8 @@ def _period(period: str) -> nw.Expr:
     """The number of the period that holds a time, as in the kernel: counted from January 1970."""
     time = nw.col(TIMESTAMP).dt
     year = time.year().cast(nw.Int64)
+    if period == "Y":
+        return year - 1970
     if period == "M":
         return (year - 1970) * 12 + time.month().cast(nw.Int64) - 1
     past = year - 1

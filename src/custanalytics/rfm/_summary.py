@@ -46,14 +46,14 @@ class RFMSummary(Updating, FrameTransformer, BaseEstimator):
     columns : mapping or None, default=None
         Maps the standard names ("customer_id", "timestamp", "amount", "order_id", "product_id", "quantity") to those
         of the log. None where the log has the standard names.
-    period : {"h", "D", "W", "M"}, default="D"
-        Purchases within one hour, day, ISO week (from Monday) or calendar month count as one.
+    period : {"h", "D", "W", "M", "Y"}, default="D"
+        Purchases within one hour, day, ISO week (from Monday), calendar month or year count as one.
     time_unit : {"h", "D", "W", "M", "Y"}, default="W"
         Unit of `recency`, `T` and `inactivity`. A month is 30.4375 days and a year 365.25.
     as_of : str, date, datetime, numpy.datetime64 or None, default=None
         Names the last observed period. All its events count (those at 18:00 of the last day too) and none
-        after it. A date stands for its whole day, "1997-09" for its whole month. A time zone is dropped, as it
-        is from the log: wall clocks are compared. None takes the period of the last event seen by `fit`.
+        after it. A date stands for its whole day, "1997-09" for its whole month, "1997" for its year. A time zone is
+        dropped, as it is from the log: wall clocks are compared. None takes the period of the last event seen by `fit`.
     policy : OrderPolicy, "default" or None, default="default"
         How returns are paired with purchases, and which orders count. "default" is ``OrderPolicy()``. None pairs
         nothing: each return lowers `total_value` and leaves purchases as they are.
