@@ -36,8 +36,9 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
         raise InvalidDataError(f"{owner} needs columns with distinct names. {error}") from error
     except TypeError as error:
         raise TypeError(
-            f"{owner} takes a pandas, Polars or PyArrow frame with named columns; "
-            f"got {type(data).__module__}.{type(data).__name__}."
+            f"{owner} takes one table with named columns{f' {list(needed)}' if needed else ''}, a pandas, Polars or "
+            f"PyArrow frame or a mapping of arrays; got {type(data).__module__.partition('.')[0]}."
+            f"{type(data).__name__}."
         ) from error
     check_columns(names, needed, owner, hint)
     return frame
@@ -127,11 +128,21 @@ def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
         if series.null_count() == len(series):
             return np.full(len(series), NO_TIME)
-        raise InvalidDataError(f"The column {column!r} must hold dates or datetimes; it is {series.dtype}. {_REMEDY}")
+        raise InvalidDataError(no_times(column, series.dtype))
     if isinstance(series.dtype, nw.Date):
         series = series.cast(nw.Datetime("us"))
     values = np.asarray(series.to_numpy())
     return np.ascontiguousarray(values.astype("datetime64[us]", copy=False)).view(np.int64)
+
+
+def no_times(column: str, dtype: Any) -> str:
+    """The message that a column holds something else than times."""
+    remedy = _REMEDY
+    if dtype.is_numeric():
+        remedy = 'Numbers do not tell what they count: pandas.to_datetime(column, unit="s") takes seconds since 1970.'
+    elif dtype == nw.Unknown:
+        remedy = "Convert it yourself; pandas makes times of periods by column.dt.to_timestamp()."
+    return f"The column {column!r} must hold dates or datetimes; it is {dtype}. {remedy}"
 
 
 def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any]:

@@ -111,12 +111,22 @@ NONE = InstanceOf((type(None),))
 BOOLEAN = InstanceOf((bool, np.bool_))
 TEXT = InstanceOf((str,))
 
+LONGEST = 200  # characters of a value in a message
+
 
 def check_value(name: str, value: Any, rules: Sequence[Rule], owner: str) -> None:
     """Raise a ValueError, in scikit-learn's wording, unless one of the rules accepts the value."""
     if not any(rule.accepts(value) for rule in rules):
         wanted = " or ".join(str(rule) for rule in rules)
-        raise ValueError(f"The {name!r} parameter of {owner} must be {wanted}. Got {value!r} instead.")
+        raise ValueError(f"The {name!r} parameter of {owner} must be {wanted}. Got {shown(value)} instead.")
+
+
+def shown(value: Any) -> str:
+    """A value in a few words: of a class its name, of what fills lines its type."""
+    if isinstance(value, type):
+        return f"the class {value.__name__} and no instance of it, which is {value.__name__}(),"
+    text = repr(value)
+    return text if len(text) <= LONGEST and "\n" not in text else f"a {type(value).__name__}"
 
 
 def check_params(estimator: Any, rules: Mapping[str, Sequence[Rule]]) -> None:

@@ -103,16 +103,21 @@ def test_renaming_errors() -> None:
 
 
 def test_what_is_no_frame_is_refused() -> None:
-    with pytest.raises(TypeError, match="takes a pandas, Polars or PyArrow frame"):
+    with pytest.raises(TypeError, match=r"takes one table with named columns, .* got builtins.int\."):
         _frames.read(42)
+    with pytest.raises(TypeError, match=r"RFM takes one table with named columns \['z'\], .* got pandas.Series\."):
+        _frames.read(pd.Series([1.0]), ["z"], "RFM")
     with pytest.raises(MissingColumnError, match=r"RFM needs the columns \['z'\]; found \['a'\]"):
         _frames.read({"a": [1]}, ["z"], "RFM")
 
 
 def test_wrong_types_are_named() -> None:
     log = _frames.read(pd.DataFrame({"timestamp": [1, 2], "amount": ["1", "2"]}))
-    with pytest.raises(InvalidDataError, match="'timestamp' must hold dates or datetimes"):
+    with pytest.raises(InvalidDataError, match=r"'timestamp' must hold dates or datetimes; it is Int64\. .*unit=\"s\""):
         _frames.times(log)
+    periods = _frames.read(pd.DataFrame({"timestamp": pd.period_range("2024-01", periods=2, freq="M")}))
+    with pytest.raises(InvalidDataError, match=r"'timestamp' must hold dates .* column\.dt\.to_timestamp\(\)"):
+        _frames.times(periods)
     with pytest.raises(InvalidDataError, match="'amount' must be numeric; it is String"):
         _frames.floats(log, "amount")
 

@@ -56,6 +56,20 @@ def test_the_wording(params: dict[str, Any], message: str) -> None:
     _params.check_params(Model(share=None), RULES)
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Model, r"Got the class Model and no instance of it, which is Model\(\), instead\."),
+        (np.zeros((9, 9)), r"Got a ndarray instead\."),
+        ("x" * 500, r"Got a str instead\."),
+        ([1, 2], r"Got \[1, 2\] instead\."),
+    ],
+)
+def test_what_was_given_is_told_in_a_few_words(value: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        _params.check_value("share", value, (_params.BOOLEAN,), "Model")
+
+
 def test_offenders_name_the_first_five() -> None:
     bad = np.zeros(4000, bool)
     bad[[3, 5, 7, 9, 11, 13]] = True
