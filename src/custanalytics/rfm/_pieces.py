@@ -69,7 +69,6 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
     since, periods = clock.index(reach[0]), clock.index(reach[1]) - clock.index(reach[0]) + 1
     words = -(-periods // 64) if periods <= MOST_MARKED else 0
-    has_orders = bool(rows.orders.size)
     has_orders, n_keys = bool(rows.orders.size), int(rows.keys.size > 0)
     finish = Finish(
         clock, split.low, split.shift, split.direct, since, words, has_orders, n_keys, bounds, dealt, rows.text
