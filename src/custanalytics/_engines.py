@@ -56,7 +56,7 @@ def read_table(X: Any, needed: Sequence[str] = (), owner: str = "This call", hin
     """Wrap a lazy table and check its columns: `_frames.read` for engines."""
     lazy = wrap(X)
     names = lazy.collect_schema().names()
-    _check_distinct(lazy, names, owner)
+    _check_names(lazy, names, owner)
     check_columns(names, needed, owner, hint)
     return lazy
 
@@ -295,11 +295,19 @@ def _scan_arrow(relation: Any, arrow_table: Any) -> Any:
     return relation.limit(0).query("relation_of_the_same_connection", "SELECT * FROM arrow_table")
 
 
-def _check_distinct(lazy: nw.LazyFrame[Any], names: Sequence[str], owner: str) -> None:
-    """Spark may hold names that are equal, or that it takes for equal because only their case differs."""
-    if lazy.implementation.is_pyspark():
-        strict = str(native(lazy).sparkSession.conf.get("spark.sql.caseSensitive")).lower() == "true"
-        known = [name if strict else name.lower() for name in names]
-        doubled = sorted({name for name, key in zip(names, known, strict=True) if known.count(key) > 1})
-        if doubled:
-            raise InvalidDataError(f"{owner} needs columns with distinct names. Spark takes {doubled} for the same.")
+def _check_names(lazy: nw.LazyFrame[Any], names: Sequence[str], owner: str) -> None:
+    """Spark may hold names that are equal, that it takes for equal as only their case differs, or that it cannot read."""
+    if not lazy.implementation.is_pyspark():
+        return
+    strict = str(native(lazy).sparkSession.conf.get("spark.sql.caseSensitive")).lower() == "true"
+    known = [name if strict else name.lower() for name in names]
+    doubled = sorted({name for name, key in zip(names, known, strict=True) if known.count(key) > 1})
+    if doubled:
+        raise InvalidDataError(f"{owner} needs columns with distinct names. Spark takes {doubled} for the same.")
+    dotted = [name for name in names if "." in name or "`" in name]
+    if dotted:
+        plain = dotted[0].replace(".", "_").replace("`", "_")
+        raise InvalidDataError(
+            f"{owner} needs columns with plain names. Spark takes the dots and backticks in {dotted} for syntax. "
+            f"Rename them: frame.withColumnRenamed({dotted[0]!r}, {plain!r})."
+        )

@@ -190,6 +190,17 @@ def test_logs_that_are_no_logs_are_refused(engine: Engine) -> None:
         RFMSummary().fit(words).transform(words)
 
 
+@pytest.mark.parametrize("name", ["shop.city", "shop`city"])
+def test_names_that_are_syntax_to_an_engine_are_read_or_refused(engine: Engine, name: str) -> None:
+    log = log_of(50)
+    if engine.name != "pyspark":
+        check_same(engine, log.rename(columns={"amount": name}), log, columns={"amount": name})
+        return
+    for columns, renamed in (({"amount": name}, {"amount": name}), (None, {"shop": name})):
+        with pytest.raises(InvalidDataError, match=rf"'{name}'.* for syntax. Rename them: .*'shop_city'\)"):
+            RFMSummary(columns=columns).fit(engine.make(log.rename(columns=renamed)))
+
+
 @pytest.mark.parametrize("name", ["polars-lazy", "duckdb", "dask", "postgresql"])
 def test_the_table_is_collected_where_another_kind_is_asked_for(engines: Any, name: str) -> None:
     for kind, library in (("pandas", pd.DataFrame), ("polars", pl.DataFrame)):

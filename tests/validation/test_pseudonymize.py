@@ -6,7 +6,7 @@ import base64
 import hmac
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from uuid import uuid4
 
@@ -161,3 +161,12 @@ def test_a_collision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_hex", lambda digest: "0" * 64)
     with pytest.raises(InvalidDataError, match="Two values of the column 'x' have the same pseudonym"):
         pseudonymize({"x": ["a", "b"]}, "x", KEY)
+
+
+def test_long_decimals_keep_all_their_digits_whatever_the_context() -> None:
+    one, other = (Decimal(f"0.{'1' * 36}{digit}") for digit in (1, 2))
+    frame = pd.DataFrame({"customer_id": pd.Series([one, other], dtype=object)})
+    names = pseudonymize(frame, "customer_id", KEY)["customer_id"].tolist()
+    assert names[0] != names[1]
+    with localcontext(prec=3):
+        assert pseudonymize(frame, "customer_id", KEY)["customer_id"].tolist() == names

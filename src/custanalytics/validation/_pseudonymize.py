@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from hashlib import sha256
 from numbers import Integral, Real
 from typing import Any
@@ -183,7 +183,8 @@ def _message(value: Any, column: str) -> bytes:
     if isinstance(value, Real | Decimal):
         number = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
         whole = number.is_finite() and number == number.to_integral_value()
-        return b"i%d" % int(number) if whole else b"f" + str(number.normalize()).encode()
+        exact = Context(prec=max(len(number.as_tuple().digits), 1))  # not the caller's, which may round
+        return b"i%d" % int(number) if whole else b"f" + str(number.normalize(exact)).encode()
     if isinstance(value, date):
         return _moment(value)
     if isinstance(value, bytes):
