@@ -296,7 +296,7 @@ def _scan_arrow(relation: Any, arrow_table: Any) -> Any:
 
 
 def _check_names(lazy: nw.LazyFrame[Any], names: Sequence[str], owner: str) -> None:
-    """Spark may hold names that are equal, that it takes for equal as only their case differs, or that it cannot read."""
+    """Spark may hold names that are equal, or equal to it as only their case differs, or that it cannot read."""
     if not lazy.implementation.is_pyspark():
         return
     strict = str(native(lazy).sparkSession.conf.get("spark.sql.caseSensitive")).lower() == "true"

@@ -26,7 +26,8 @@ class ValidationRule:
         Which rows break the rule. A function takes the log under standard names, with times and numbers read, as a
         frame of the library that came in, and gives booleans, one a row (a missing one is False); if it cannot work
         on such a frame, let it call ``narwhals.from_native``. An expression gives the same, for example
-        ``nw.col("amount") > 1e6``. The library's own rules have None.
+        ``nw.col("amount") > 1e6``. NaN compares as in the library that came in: in Polars it is larger than every
+        number. The library's own rules have None.
     severity : {"error", "warning", "flag"}, default="error"
         A row that breaks an error is set aside; one that breaks a warning is kept and reported. A flag marks what is
         no fault: the library's rule of returns. It cannot be had for rules of yours.
