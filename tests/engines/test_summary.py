@@ -134,6 +134,17 @@ def test_ids_of_a_type_of_the_database_become_text(engines: Any, name: str) -> N
     assert rows["total_value"].tolist() == [3.0, 1.0]
 
 
+def test_ids_of_enumerated_texts_have_returns(engines: Any) -> None:
+    log = log_of(200, returns=True)
+    log["customer_id"] = "c" + log["customer_id"].astype(str)
+    engine = engines["duckdb"]
+    relation = engine.make(log)
+    texts = ", ".join(f"'{each}'" for each in log["customer_id"].unique())
+    enumerated = relation.project(f"* REPLACE (customer_id::ENUM({texts}) AS customer_id)")
+    found, expected = (engine.rows(summarised(RFMSummary(), each)[0]) for each in (enumerated, relation))
+    pd.testing.assert_frame_equal(found.astype({"customer_id": str}), expected.astype({"customer_id": str}))
+
+
 @pytest.mark.parametrize("policy", ["default", None])
 def test_orders_and_products_that_are_not_a_number_are_missing(engine: Engine, policy: Any) -> None:
     log = log_of(returns=True)

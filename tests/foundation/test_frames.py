@@ -248,3 +248,21 @@ def test_set_output(to_frame: Maker) -> None:
     assert type(Doubler().set_output(transform=None).transform(native)) is type(native)
     with pytest.raises(ValueError, match="set_output takes transform in"):
         Doubler().set_output(transform="excel")
+
+
+@pytest.mark.parametrize("index", [pa.uint8(), pa.uint32(), pa.int8()])
+def test_dictionaries_of_arrow_may_count_without_sign_and_repeat_themselves(index: Any) -> None:
+    indices = pa.array([3, 0, 1, None, 2, 4], index)
+    ids = pa.DictionaryArray.from_arrays(indices, pa.array(["b", "a", None, "b", "a", "nobody"]))
+    frame = _frames.read(pa.table({"customer_id": pa.chunked_array([ids, ids[:0], ids[:2]])}))
+    codes, uniques = _frames.codes(frame)
+    names = uniques.to_list()
+    assert [names[code] if code >= 0 else None for code in codes] == ["b", "b", "a", None, None, "a", "b", "b"]
+    assert names == sorted(set(names))
+
+
+def test_zero_has_one_sign(to_frame: Maker) -> None:
+    given = _frames.read(to_frame(pd.DataFrame({"customer_id": [0.0, -0.0, 2.5]})))
+    codes, uniques = _frames.codes(given)
+    assert codes.tolist() == [0, 0, 1]
+    assert uniques.to_list() == [0.0, 2.5]
