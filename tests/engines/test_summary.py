@@ -145,6 +145,16 @@ def test_ids_of_enumerated_texts_have_returns(engines: Any) -> None:
     pd.testing.assert_frame_equal(found.astype({"customer_id": str}), expected.astype({"customer_id": str}))
 
 
+@pytest.mark.parametrize("end", ["infinity", "-infinity"])
+def test_infinite_times_are_refused(engines: Any, end: str) -> None:
+    relation = engines["duckdb"].make(log_of(20))
+    endless = relation.project(f"* REPLACE (if(amount > 30, '{end}'::timestamp, timestamp) AS timestamp)")
+    with pytest.raises(InvalidDataError, match="has infinite times"):
+        RFMSummary().fit(endless)
+    with pytest.raises(InvalidDataError, match="has infinite times"):
+        RFMSummary().fit(relation).transform(endless)
+
+
 @pytest.mark.parametrize("policy", ["default", None])
 def test_orders_and_products_that_are_not_a_number_are_missing(engine: Engine, policy: Any) -> None:
     log = log_of(returns=True)

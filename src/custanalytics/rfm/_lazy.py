@@ -28,7 +28,12 @@ def facts(log: nw.LazyFrame[Any]) -> dict[str, int]:
     if not log.implementation.is_dask():
         found = _engines.collect(log.select(*_query.facts(log.collect_schema())))
         numbers = {name: int(found[name][0] or 0) for name in found.columns if name not in ("first", "last")}
-        return numbers | {name: int(_frames.times(found, name)[0]) for name in ("first", "last")}
+        reach = {name: int(_frames.times(found, name)[0]) for name in ("first", "last")}
+        if reach["first"] == -_LAST or reach["last"] == _LAST:
+            raise InvalidDataError(
+                "The log has infinite times. Leave out these rows, or give them times of the calendar."
+            )
+        return numbers | reach
     frame = _engines.native(log)
     parts = frame.map_partitions(_facts_of_part, meta=_facts_of_part(frame._meta)).compute()
     numbers = {name: int(parts[name].sum()) for name in parts.columns if name not in ("first", "last")}
