@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from custanalytics._columns import DAYS_PER_UNIT
 from custanalytics.exceptions import MissingColumnError, MissingExtraError
@@ -41,7 +42,10 @@ class Number:
         kind = Integral if self.integer else Real
         if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
             return False
-        number = float(value)
+        try:
+            number = float(value)
+        except (OverflowError, TypeError):  # a whole number beyond all doubles, a time of numpy
+            return False
         above = number >= self.low if self.closed in ("both", "left") else number > self.low
         below = number <= self.high if self.closed in ("both", "right") else number < self.high
         return above and below
@@ -127,6 +131,19 @@ def shown(value: Any) -> str:
         return f"the class {value.__name__} and no instance of it, which is {value.__name__}(),"
     text = repr(value)
     return text if len(text) <= LONGEST and "\n" not in text else f"a {type(value).__name__}"
+
+
+def check_values(name: str, values: ArrayLike, rules: Sequence[Rule], owner: str) -> np.ndarray:
+    """One or more numbers as float64, each held against the rules."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # of different lengths
+        check_value(name, values, rules, owner)
+        raise
+    numbers = found.dtype.kind in "iuf" and found.size > 0
+    for value in (found.min(), found.max()) if numbers else found.ravel():
+        check_value(name, value, rules, owner)
+    return found.astype(np.float64)
 
 
 def check_params(estimator: Any, rules: Mapping[str, Sequence[Rule]]) -> None:

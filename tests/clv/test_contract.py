@@ -308,6 +308,10 @@ def test_other_messages():
         model.predict_alive({"recency": [1]})
     with pytest.raises(ValueError, match=r"The 'renewals' parameter of ShiftedBetaGeoModel.retention"):
         model.retention(0)
+    with pytest.raises(ValueError, match=r"The 'renewals' parameter of ShiftedBetaGeoModel.survival"):
+        model.survival(["1"])
+    with pytest.raises(ValueError, match=r"The 'horizon' parameter of ShiftedBetaGeoModel.expected_purchases_new"):
+        model.expected_purchases_new_customer(-1)
     with pytest.raises(ValueError, match=r"The 'horizon' parameter of ShiftedBetaGeoModel.predict_purchases"):
         model.predict_purchases({"recency": [1], "T": [1]}, -1)
     with pytest.raises(ValueError, match=r"The 'rate' parameter of ShiftedBetaGeoModel.predict_discounted"):

@@ -361,10 +361,15 @@ def test_parameters_are_checked():
         ValueError, match=r"The 'horizon' parameter of BetaGeoModel.predict_count_probabilities must be"
     ):
         model.predict_count_probabilities(TABLE, 1, -1.0)
-    with pytest.raises(ValueError, match=r"The 'n' parameter of"):
-        model.predict_count_probabilities(TABLE, [0, -1], 1.0)
-    with pytest.raises(ValueError, match=r"The 'q' parameter of BetaGeoModel.predict_count_quantiles must be"):
-        model.predict_count_quantiles(TABLE, 1.0, 1.0)
+    for bad in ([0, -1], "2", [1.0], [[0, 1], [2]]):
+        with pytest.raises(ValueError, match=r"The 'n' parameter of"):
+            model.predict_count_probabilities(TABLE, bad, 1.0)
+    for bad in (1.0, "0.5", [0.5, None], [True], np.nan):
+        with pytest.raises(ValueError, match=r"The 'q' parameter of BetaGeoModel.predict_count_quantiles must be"):
+            model.predict_count_quantiles(TABLE, bad, 1.0)
+    for bad in ("4", [1.0, np.nan], 1j, True, 2**1100):
+        with pytest.raises(ValueError, match=r"The 'horizon' parameter of expected_purchases_new_customer must be"):
+            model.expected_purchases_new_customer(bad)
     with pytest.raises(ValueError, match=r"The 'horizon' parameter of BetaGeoModel.predict_count_quantiles must be"):
         model.predict_count_quantiles(TABLE, 0.5, np.inf)
     with pytest.raises(ValueError, match=r"The 'n_draws' parameter of BetaGeoModel.sample must be"):

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from custanalytics.clv import BetaGeoModel, GammaGammaModel, LifetimeValue, ModifiedBetaGeoModel, ParetoNBDModel
+from custanalytics.clv import (
+    BetaGeoCNBDModel,
+    BetaGeoModel,
+    GammaGammaModel,
+    LifetimeValue,
+    ModifiedBetaGeoModel,
+    ParetoNBDModel,
+)
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 
@@ -110,6 +117,16 @@ def test_rates_at_the_ends_of_their_range() -> None:
     with pytest.raises(ValueError, match="The 'rate' parameter"):
         model.predict_discounted_purchases(customer(1, 2, 3), 10, np.inf)
     assert model.predict_discounted_purchases(customer(1, 2, 3), np.inf, 5e-324)[0] == np.inf
+
+
+@pytest.mark.parametrize("horizon", [5e-324, 1e-310, 1e-100])
+@pytest.mark.parametrize(
+    "model", [bg(0.5, 6, 0.9, 1.6), BetaGeoCNBDModel.from_params(k=2, r=0.5, alpha=6, a=0.9, b=1.6)]
+)
+def test_nothing_is_discounted_in_a_time_too_short_for_it(model: Any, horizon: float) -> None:
+    # 5e-324 has no shares: they were NaN, and BG/CNBD-k's loop over the events to come never ended
+    found = model.predict_discounted_purchases(customer(2, 5, 6), horizon, 0.01)
+    assert found[0] == model.predict_purchases(customer(2, 5, 6), horizon)[0]
 
 
 @pytest.mark.parametrize("model", [BetaGeoModel(), ParetoNBDModel()])

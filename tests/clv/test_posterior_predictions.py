@@ -115,6 +115,12 @@ def pareto(rng, horizon, n=600):
     return slow.simulate_pareto_nbd(rng, n, 0.8, 8.0, 0.7, 15.0, longest=50, horizon=horizon)
 
 
+@pytest.mark.parametrize("coverage", ["average", "each"])
+def test_the_narrowest_interval_still_holds_something(posterior, cdnow, coverage):
+    found = posterior.predict_purchases(cdnow[0][::9], 39.0, level=1e-12, n_draws=20, coverage=coverage)
+    assert (found.count_lower <= found.count_upper).all()
+
+
 @pytest.mark.parametrize(("simulate", "model", "horizon"), [(bg, BetaGeoModel, 39), (pareto, ParetoNBDModel, 26)])
 def test_intervals_of_purchases_cover_what_comes(simulate, model, horizon):
     average, each = coverage_of_counts(simulate, model, range(2), horizon)

@@ -114,7 +114,9 @@ def test_no_customer_is_refused(customer):
         BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)
 
 
-@pytest.mark.parametrize("customer", [(1, 1.0, "a"), (None, 1.0, 2.0), (1, 1j, 2.0)])
+@pytest.mark.parametrize(
+    "customer", [(1, 1.0, "a"), (None, 1.0, 2.0), (1, 1j, 2.0), (np.array([1]), 1.0, 2.0), (1, 1.0, 2**1100)]
+)
 def test_what_is_no_number_is_refused(customer):
     with pytest.raises(TypeError, match=r"BetaGeoModel\.score_one takes numbers\. Got frequency="):
         BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)

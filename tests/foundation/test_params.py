@@ -20,6 +20,7 @@ from custanalytics.exceptions import MissingExtraError
         (_params.integer(1), [1, np.int64(7)], [0, 1.0, True, "1", None]),
         (_params.Number(0, closed="neither"), [1e-9, 3], [0, -1, math.nan, math.inf, True]),
         (_params.Number(0, 1), [0, 1, 0.5], [-0.1, 1.1]),
+        (_params.Number(0), [2**1000], [2**1100, -(2**1100), np.timedelta64(3, "D")]),
         (_params.Number(0, 1, closed="left"), [0], [1]),
         (_params.Number(0, 1, closed="right"), [1], [0]),
         (_params.OneOf(("a", "b")), ["a"], ["c", 1, None]),
@@ -68,6 +69,20 @@ def test_the_wording(params: dict[str, Any], message: str) -> None:
 def test_what_was_given_is_told_in_a_few_words(value: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         _params.check_value("share", value, (_params.BOOLEAN,), "Model")
+
+
+@pytest.mark.parametrize("good", [3, [1, 2.5], np.arange(4), [], [[0.5], [np.inf]], [2**70, 1], np.float32(2)])
+def test_numbers_of_any_shape_are_floats(good: Any) -> None:
+    found = _params.check_values("horizon", good, (_params.Number(0),), "Model.predict")
+    np.testing.assert_array_equal(found, np.asarray(good, float), strict=True)
+
+
+@pytest.mark.parametrize(
+    "bad", ["2", ["a"], None, True, [True], 1j, [0, -1], [1, math.nan], [[1, 2], [3]], [2**1100], np.datetime64("2024")]
+)
+def test_what_are_no_such_numbers_is_refused_by_name(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"The 'horizon' parameter of Model\.predict must be a float in the range"):
+        _params.check_values("horizon", bad, (_params.Number(0),), "Model.predict")
 
 
 def test_offenders_name_the_first_five() -> None:

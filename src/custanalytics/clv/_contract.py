@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from custanalytics import _engines, _frames, _jit
 from custanalytics._columns import DISCOUNTED_PURCHASES, EXPECTED_PURCHASES, P_ALIVE, RECENCY, T
 from custanalytics._engine_checks import Check, absent
-from custanalytics._params import NOT_NEGATIVE, Number, check_value
+from custanalytics._params import NOT_NEGATIVE, Number, check_value, check_values
 from custanalytics.clv import _fit, _kernels_contract
 from custanalytics.clv._base import LikelihoodModel, refuse
 from custanalytics.clv._discounting import FADED
@@ -140,7 +140,7 @@ class ContractModel(LikelihoodModel):
             S(renewals).
         """
         theta = self._theta()
-        times = _check_renewals(renewals, 0, f"{type(self).__name__}.survival")
+        times = check_values("renewals", renewals, (Number(0),), f"{type(self).__name__}.survival")
         result = np.ones(times.size)
         for at, time in enumerate(times.ravel()):
             loop = partial(_kernels_contract.left_loop, float(time))
@@ -161,7 +161,7 @@ class ContractModel(LikelihoodModel):
             S(renewals) / S(renewals - 1).
         """
         theta = self._theta()
-        times = _check_renewals(renewals, 1, f"{type(self).__name__}.retention")
+        times = check_values("renewals", renewals, (Number(1),), f"{type(self).__name__}.retention")
         result = np.empty(times.size)
         ages = np.ascontiguousarray(times.ravel() - 1.0)
         _jit.run(partial(_kernels_contract.left_loop, 1.0), times.size, ages, theta, out=(result,))
@@ -181,7 +181,8 @@ class ContractModel(LikelihoodModel):
             The sum of S(1), ..., S(horizon).
         """
         self._theta()
-        times = _check_renewals(horizon, 0, f"{type(self).__name__}.expected_purchases_new_customer")
+        owner = f"{type(self).__name__}.expected_purchases_new_customer"
+        times = check_values("horizon", horizon, (Number(0),), owner)
         new = {RECENCY: [0.0], T: [0.0]}
         result = np.array([self.predict_purchases(new, time)[0] for time in times.ravel()])
         return result.reshape(times.shape) if times.ndim else float(result[0])
@@ -208,11 +209,3 @@ class ContractModel(LikelihoodModel):
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         starts = [(1.0, 3.0), (0.3, 1.0), (5.0, 20.0), (1.0, 30.0), (3.0, 0.3)]
         return np.array([(*start, 1.0)[: len(self._names)] for start in starts])
-
-
-def _check_renewals(renewals: ArrayLike, least: float, owner: str) -> np.ndarray:
-    times = np.asarray(renewals, dtype=np.float64)
-    if times.size:
-        for value in (float(times.min()), float(times.max())):
-            check_value("renewals", value, (Number(least),), owner)
-    return times

@@ -64,7 +64,7 @@ def shortest(
         whole = draws.dtype == np.int64
         low, high = (np.empty((n, least.size), draws.dtype) for _ in range(2))
         inside = np.empty((n, least.size), np.int64)
-        needed = np.ceil(least * size - 1e-9).astype(np.int64)
+        needed = np.maximum(np.ceil(least * size - 1e-9), 1.0).astype(np.int64)
         _jit.run(counts_loop if whole else amounts_loop, n, draws, needed, out=(low, high, inside), size=512)
         held += share[at : at + n] @ inside / size
         at += n

@@ -10,6 +10,8 @@ import numpy as np
 from custanalytics._columns import units_per_year
 
 FADED = 60.0  # exp(-60): what comes later counts for nothing
+AT_ONCE = 1e-17  # of rate times horizon: within the digits of a double, nothing is discounted
+SHORTEST = 1e-290  # horizon; of shorter ones there are no shares left
 
 
 def force_of_discount(discount_rate: float, time_unit: str) -> float:
@@ -25,7 +27,7 @@ def discounting(horizon: float, rate: float, memory: float, bends: float = 0.0) 
     enough nodes for 1e-10. Where it bends again later, on a scale that is a share 1 / `bends` of the time until then,
     the nodes are as much closer.
     """
-    if rate == 0.0 or horizon == 0.0 or FADED / rate == inf:
+    if rate == 0.0 or rate * horizon < AT_ONCE or horizon < SHORTEST or FADED / rate == inf:
         return np.array([horizon]), np.ones(1)
     end = min(horizon, FADED / rate)
     scale = min(0.03, 3.0 * memory / end)  # as a share of the end

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines
-from custanalytics._params import InstanceOf, Number, check_value, integer
+from custanalytics._params import InstanceOf, Number, check_value, check_values, integer
 from custanalytics.clv._base import LikelihoodModel
 from custanalytics.clv._compression import distinct
 from custanalytics.clv._counts import check_counts
@@ -104,9 +104,7 @@ class Futures(LikelihoodModel):
                [ 0,  0,  3]])
         """
         owner = f"{type(self).__name__}.predict_count_quantiles"
-        levels = np.asarray(q, dtype=np.float64)
-        for level in levels.ravel():
-            check_value("q", float(level), (Number(0, 1, closed="left"),), owner)
+        levels = check_values("q", q, (Number(0, 1, closed="left"),), owner)
         check_value("horizon", horizon, (FINITE,), owner)
         result: list[np.ndarray] = []
         for alive, given in self._chunks(table, owner, float(horizon)):

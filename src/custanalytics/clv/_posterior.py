@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from custanalytics._params import LEVEL, Number, check_value, integer
+from custanalytics._params import LEVEL, Number, check_value, check_values, integer
 from custanalytics.clv import _nuts, _psis
 from custanalytics.clv._posterior_predictions import PosteriorPredictions
 
@@ -169,9 +169,7 @@ class ParameterPosterior(PosteriorPredictions):
         -------
         dict of str to float or ndarray of the shape of `q`
         """
-        wanted = np.asarray(q, dtype=np.float64)
-        for each in wanted.ravel():
-            check_value("q", float(each), (Number(0, 1),), "ParameterPosterior.quantile")
+        wanted = check_values("q", q, (Number(0, 1),), "ParameterPosterior.quantile")
         found = {}
         for name, values in zip(self.names, self.draws.T, strict=True):
             order = np.argsort(values, kind="stable")

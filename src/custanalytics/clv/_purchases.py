@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from custanalytics import _engines, _frames, _jit
 from custanalytics._columns import DISCOUNTED_PURCHASES, EXPECTED_PURCHASES, FREQUENCY, P_ALIVE, RECENCY, T
 from custanalytics._engine_checks import Check, absent
-from custanalytics._params import NOT_NEGATIVE, Number, check_value
+from custanalytics._params import NOT_NEGATIVE, Number, check_value, check_values
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._design import Customers, Design, each_group
@@ -198,7 +198,8 @@ class PurchaseModel(LaterFutures):
         """
         try:
             possible = 0 <= frequency <= MOST and frequency % 1 == 0 and 0 <= recency <= T < inf and horizon >= 0
-        except TypeError as error:
+            x, t_x, age, ahead = (np.array([float(each)]) for each in (frequency, recency, T, horizon))
+        except (TypeError, OverflowError) as error:  # of an array, and of a whole number beyond all doubles
             given = f"frequency={frequency!r}, recency={recency!r}, T={T!r}, horizon={horizon!r}"
             raise TypeError(f"{type(self).__name__}.score_one takes numbers. Got {given} instead.") from error
         if not possible or (frequency == 0 and recency > 0):
@@ -207,11 +208,10 @@ class PurchaseModel(LaterFutures):
                 "a whole number, 0 <= recency <= T, recency is 0 without a repeat purchase, and horizon >= 0."
             )
         theta = self._theta()
-        x, t_x, age = np.array([[frequency], [recency], [T]], np.float64)
         alive = np.empty(1)
         _jit.run(self._alive_loop, 1, x, t_x, age, theta, out=(alive,))
-        ahead = self._if_alive((x, t_x, age), theta, np.array([float(horizon)]), np.ones(1))
-        return CustomerScore(float(alive[0]), float(alive[0] * ahead[0]))
+        purchases = self._if_alive((x, t_x, age), theta, ahead, np.ones(1))
+        return CustomerScore(float(alive[0]), float(alive[0] * purchases[0]))
 
     def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
         """Expected repeat purchases of a new customer, from the first purchase on.
@@ -299,8 +299,4 @@ class PurchaseModel(LaterFutures):
 
 def check_horizons(horizon: ArrayLike, owner: str) -> np.ndarray:
     """One or more horizons as float64: 0 or more, infinity allowed."""
-    times = np.asarray(horizon, dtype=np.float64)
-    if times.size:
-        for value in (float(times.min()), float(times.max())):
-            check_value("horizon", value, (Number(0),), owner)
-    return times
+    return check_values("horizon", horizon, (Number(0),), owner)
