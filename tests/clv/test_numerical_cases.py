@@ -13,6 +13,7 @@ from custanalytics.clv import (
     GammaGammaModel,
     LifetimeValue,
     ModifiedBetaGeoModel,
+    NBDModel,
     ParetoNBDModel,
 )
 from custanalytics.exceptions import FitWarning, InvalidDataError
@@ -127,6 +128,16 @@ def test_nothing_is_discounted_in_a_time_too_short_for_it(model: Any, horizon: f
     # 5e-324 has no shares: they were NaN, and BG/CNBD-k's loop over the events to come never ended
     found = model.predict_discounted_purchases(customer(2, 5, 6), horizon, 0.01)
     assert found[0] == model.predict_purchases(customer(2, 5, 6), horizon)[0]
+
+
+@pytest.mark.parametrize("model", [NBDModel.from_params(r=0.4, alpha=12), bg(3, 1, 0.01, 3)])
+def test_counts_beyond_the_whole_numbers_among_doubles(model: Any) -> None:
+    # from 2^53 on halving found no middle and never ended; from 2^63 on draws were negative
+    early, late = (model.predict_count_quantiles(customer(3, 4, 7), [0.5, 0.99], horizon) for horizon in (1e10, 1e17))
+    np.testing.assert_allclose(late, 1e7 * early, rtol=0.2)  # those who drop out in between are few
+    for ask in (model.predict_count_quantiles, model.sample):
+        with pytest.raises(ValueError, match=r"The 'horizon' parameter of .* must leave time for fewer than 2\^63"):
+            ask(customer(3, 4, 7), 0.99 if ask == model.predict_count_quantiles else 9, 1e21)
 
 
 @pytest.mark.parametrize("model", [BetaGeoModel(), ParetoNBDModel()])

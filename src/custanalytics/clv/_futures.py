@@ -15,6 +15,7 @@ from custanalytics.clv._base import LikelihoodModel
 from custanalytics.clv._compression import distinct
 from custanalytics.clv._counts import check_counts
 from custanalytics.clv._given_alive import GivenAlive, GivenThere, Spend
+from custanalytics.clv._kernels_draws import MOST_COUNTED
 
 CHUNK = 1 << 17  # customers at once
 MOST_CELLS = 1 << 20  # of customers times counts at once
@@ -114,7 +115,10 @@ class Futures(LikelihoodModel):
             assert alike is not None  # never gives up
             part = given.pick(alike[1])
             columns = [_quantile(part, alive[alike[1]], 1.0 - level, float(horizon)) for level in levels.ravel()]
-            result.append(np.column_stack(columns)[alike[0]] if columns else np.empty((alive.size, 0), np.int64))
+            _refuse_uncountable(any((column >= MOST_COUNTED).any() for column in columns), horizon, owner)
+            result.append(
+                np.column_stack(columns)[alike[0]].astype(np.int64) if columns else np.empty((alive.size, 0), np.int64)
+            )
         whole = np.concatenate(result) if result else np.empty((0, levels.size), np.int64)
         return whole if levels.ndim else whole[:, 0]
 
@@ -163,6 +167,7 @@ class Futures(LikelihoodModel):
         for alive, given in self._chunks(table, owner, float(horizon)):
             counts = np.empty((alive.size, int(n_draws)), np.int64)
             given.draw(alive, row, float(horizon), seed, counts, np.empty((alive.size, 0)))
+            _refuse_uncountable((counts < 0).any(), horizon, owner)
             row += alive.size
             result.append(counts)
         return np.concatenate(result) if result else np.empty((0, int(n_draws)), np.int64)
@@ -215,10 +220,21 @@ def _quantile(given: Given, alive: np.ndarray, most: float, horizon: float) -> n
     while rows.size:
         rows = rows[above(rows, high[rows])]
         low[rows], high[rows] = high[rows], 2.0 * high[rows] + 1.0
-    rows = np.flatnonzero(high - low > 1.0)
-    while rows.size:
+    rows = np.arange(alive.size)
+    while True:
         middle = np.floor(0.5 * (low[rows] + high[rows]))
+        between = (low[rows] < middle) & (middle < high[rows])  # beyond 2^53, doubles are not all whole numbers
+        rows, middle = rows[between], middle[between]
+        if not rows.size:
+            break
         over = above(rows, middle)
         low[rows[over]], high[rows[~over]] = middle[over], middle[~over]
-        rows = rows[high[rows] - low[rows] > 1.0]
-    return high.astype(np.int64)
+    return high
+
+
+def _refuse_uncountable(found: Any, horizon: float, owner: str) -> None:
+    """Raise a ValueError where there are counts that no int64 holds."""
+    if found:
+        raise ValueError(
+            f"The 'horizon' parameter of {owner} must leave time for fewer than 2^63 purchases. Got {horizon!r}."
+        )

@@ -16,6 +16,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xD1B54A32D192ED03)
 _ELEVEN = np.uint64(11)
 _UNIT = 2.0**-53
+MOST_COUNTED = 2.0**63  # from here on, whole numbers of 64 bits hold no count: it is given as -1
 
 
 @kernel
@@ -161,7 +162,7 @@ def futures_loop(start, stop, alive, given, k, first_row, horizon, rate, seed, p
                         value += exp(-rate * now) * amount(state, p, log_scale)
                 else:
                     count = min(np.floor((poisson(state, speed * end) + j) / k), most)
-            counts[i, draw] = np.int64(count)
+            counts[i, draw] = np.int64(count) if count < MOST_COUNTED else -1
             if valued:
                 values[i, draw] = value
 
