@@ -214,3 +214,9 @@ def test_impossible_rows_are_named(change, message):
         BetaGeoBetaBinomModel().fit({"frequency": [0, 4], "recency": [0, 5], "T": [6, 6], **change})
     with pytest.raises(ValueError, match=r"The 'ahead' parameter of BetaGeoBetaBinomModel.predict_alive"):
         MODEL.predict_alive(one(0, 0, 6), ahead=-1)
+
+
+def test_chances_of_counts_without_end_are_refused():
+    # the sum over the opportunities ahead never ended
+    with pytest.raises(ValueError, match=r"BetaGeoBetaBinomModel.predict_count_probabilities must be a float in the"):
+        MODEL.predict_count_probabilities(one(0, 0, 6), [0, 1], np.inf)

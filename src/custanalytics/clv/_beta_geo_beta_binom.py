@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from custanalytics import _engines, _frames
 from custanalytics._columns import FREQUENCY, P_ALIVE, RECENCY, T
 from custanalytics._engine_checks import Check
-from custanalytics._params import check_value, integer
+from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit
 from custanalytics.clv import _kernels_beta_geo_beta_binom as _kernels
 from custanalytics.clv._base import refuse
 from custanalytics.clv._counts import OWNER, check_counts
 from custanalytics.clv._discounting import FADED
+from custanalytics.clv._futures import FINITE
 from custanalytics.clv._given_alive import GivenThere
 from custanalytics.clv._limits import DEATHS, OPPORTUNITIES, Limits
 from custanalytics.clv._purchases import CHECKS, PurchaseModel
@@ -139,6 +140,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
     _unit_powers: ClassVar[Mapping[str, int]] = {}
     _checks: ClassVar[tuple[Check, ...]] = (*CHECKS, *WHOLE)
     _second_derivatives: ClassVar[bool] = True
+    _horizons: ClassVar[Number] = FINITE  # chances of counts are sums over the opportunities ahead
     _loglik_loop = staticmethod(_kernels.log_likelihood_loop)
     _alive_loop = staticmethod(partial(_kernels.alive_loop, 0.0))
     _purchases_loop = staticmethod(partial(_kernels.purchases_loop, 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +26,8 @@ Given = GivenAlive | GivenThere
 class Futures(LikelihoodModel):
     """Distributions and draws of what is ahead, for models that describe customers who are alive."""
 
+    _horizons: ClassVar[Number] = Number(0)  # within which chances of counts are known
+
     def predict_count_probabilities(self, table: Any, n: ArrayLike, horizon: float) -> np.ndarray:
         """Probability that each customer makes exactly `n` purchases in the `horizon` after the observation.
 
@@ -36,7 +38,7 @@ class Futures(LikelihoodModel):
         n : int or array-like of int of shape (n_counts,)
             Numbers of purchases, 0 or more.
         horizon : float
-            Length of the time ahead, (T, T + horizon], in `time_unit`; may be infinite.
+            Length of the time ahead, (T, T + horizon], in `time_unit`; may be infinite, but for the BG/BB.
 
         Returns
         -------
@@ -59,7 +61,7 @@ class Futures(LikelihoodModel):
         """
         owner = f"{type(self).__name__}.predict_count_probabilities"
         counts = check_counts(n)
-        check_value("horizon", horizon, (Number(0),), owner)
+        check_value("horizon", horizon, (self._horizons,), owner)
         flat = np.ascontiguousarray(counts.reshape(1, -1))
         result: list[np.ndarray] = []
         for alive, given in self._chunks(table, owner, float(horizon), MOST_CELLS // max(flat.size, 1)):
