@@ -310,6 +310,9 @@ def test_other_messages():
         model.retention(0)
     with pytest.raises(ValueError, match=r"The 'renewals' parameter of ShiftedBetaGeoModel.survival"):
         model.survival(["1"])
+    for ask in (model.survival, model.retention):  # were NaN
+        with pytest.raises(ValueError, match=r"must be a float in the range \[[01], inf\). Got .*inf"):
+            ask(np.inf)
     with pytest.raises(ValueError, match=r"The 'horizon' parameter of ShiftedBetaGeoModel.expected_purchases_new"):
         model.expected_purchases_new_customer(-1)
     with pytest.raises(ValueError, match=r"The 'horizon' parameter of ShiftedBetaGeoModel.predict_purchases"):

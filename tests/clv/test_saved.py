@@ -121,7 +121,7 @@ def test_what_is_no_number_is_refused(customer):
     with pytest.raises(TypeError, match=r"BetaGeoModel\.score_one takes numbers\. Got frequency="):
         BetaGeoModel.from_params(**BG).score_one(*customer, 26.0)
     value = LifetimeValue(purchases=BetaGeoModel.from_params(**BG), spend=20.0).fit(TABLE)
-    for amount in ("a", None, 1j, np.nan):
+    for amount in ("a", None, 1j, np.nan, 2**1100):
         with pytest.raises(ValueError, match="monetary_value must be a finite number"):
             value.score_one(1, 1.0, 2.0, amount)
 

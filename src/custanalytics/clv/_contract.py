@@ -140,7 +140,7 @@ class ContractModel(LikelihoodModel):
             S(renewals).
         """
         theta = self._theta()
-        times = check_values("renewals", renewals, (Number(0),), f"{type(self).__name__}.survival")
+        times = check_values("renewals", renewals, (NOT_NEGATIVE,), f"{type(self).__name__}.survival")
         result = np.ones(times.size)
         for at, time in enumerate(times.ravel()):
             loop = partial(_kernels_contract.left_loop, float(time))
@@ -161,7 +161,7 @@ class ContractModel(LikelihoodModel):
             S(renewals) / S(renewals - 1).
         """
         theta = self._theta()
-        times = check_values("renewals", renewals, (Number(1),), f"{type(self).__name__}.retention")
+        times = check_values("renewals", renewals, (Number(1, closed="left"),), f"{type(self).__name__}.retention")
         result = np.empty(times.size)
         ages = np.ascontiguousarray(times.ravel() - 1.0)
         _jit.run(partial(_kernels_contract.left_loop, 1.0), times.size, ages, theta, out=(result,))
