@@ -340,7 +340,9 @@ def test_the_row_each_is_paired_with_is_one_of_the_plain_definition(log: pd.Data
 
 
 def contents(log: pd.DataFrame, ledger: pd.DataFrame) -> list[str]:
+    """What becomes of the rows; of purchases at one time in one period, whichever comes first in the log is kept."""
     money = ledger[["fate", "amount", "paired", "set_aside", "counted"]]
+    money = money.replace({"fate": {"merged into order": "kept", "merged into period": "kept"}})
     return sorted(
         f"{row} {entry}" for row, entry in zip(log.to_numpy().tolist(), money.to_numpy().tolist(), strict=True)
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import warnings
 from typing import Any
 
 import narwhals as nw
@@ -14,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custanalytics import _frames
-from custanalytics.exceptions import InvalidDataError
-from custanalytics.rfm import RFMSummary, _alphabet, _text
+from custanalytics.exceptions import DataQualityWarning, InvalidDataError
+from custanalytics.rfm import RFMSummary, _alphabet, _pieces, _rows, _text
 from custanalytics.rfm._text import Text, read_text
 
 WORDS = st.text(st.sampled_from("aAbé\0\u4e2d\U0001f600"), max_size=20)
@@ -167,6 +168,55 @@ KINDS: dict[str, Any] = {
         [pa.Table.from_pandas(part, preserve_index=False) for part in (log[:5], log[5:])]
     ),
 }
+
+
+# --- ids of two numbers, and numbers that lie far apart ---------------------------------------------------------------
+
+
+def pairs_of(kind: str, rng: np.random.Generator, n: int) -> list[str]:
+    """Texts of 32 digits, the first half of which tells customers apart, does for all but two, or does not."""
+    first, second = rng.integers(0, 2**64, (2, n), np.uint64)
+    if kind == "one shared":
+        first[-1] = first[0]
+    elif kind == "shared":
+        first %= np.uint64(7)
+    elif kind == "uneven":
+        first[n // 2 :] = first[0] + np.arange(n - n // 2, dtype=np.uint64)
+    return [f"{one:016x}{other:016x}" for one, other in zip(first.tolist(), second.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("rows", [20, 1 << 15])
+@pytest.mark.parametrize("kind", ["told apart", "one shared", "shared", "uneven"])
+def test_ids_of_two_numbers_give_the_table_of_codes(monkeypatch: pytest.MonkeyPatch, kind: str, rows: int) -> None:
+    monkeypatch.setattr(_pieces, "ROWS_A_PIECE", rows)
+    rng = np.random.default_rng(5)
+    ids = pairs_of(kind, rng, 400)
+    assert _rows.tell_apart(np.array([int(each[:16], 16) for each in ids], np.uint64)) == (
+        kind in ("told apart", "one shared")
+    )
+    log = log_of([*ids, *rng.choice(ids, 3_000).tolist()])
+    log.loc[rng.choice(len(log), 500, replace=False), "amount"] *= -1.0
+    log.loc[len(log) - 1, "amount"] = -1.0
+    named = {name: code for code, name in enumerate(sorted(ids))}
+    coded = log.assign(customer_id=[named[each] for each in log["customer_id"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataQualityWarning)
+        found, expected = RFMSummary().fit_transform(log), RFMSummary().fit_transform(coded)
+    expected["customer_id"] = pd.array([sorted(ids)[code] for code in expected["customer_id"]], "str")
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("rows", [20, 1 << 15])
+def test_numbers_far_apart_give_the_table_of_codes(monkeypatch: pytest.MonkeyPatch, dtype: Any, rows: int) -> None:
+    monkeypatch.setattr(_pieces, "ROWS_A_PIECE", rows)
+    rng, ends = np.random.default_rng(6), np.iinfo(dtype)
+    ids = np.append(rng.integers(ends.min, ends.max, 400, dtype), np.array([ends.min, ends.max], dtype))
+    log = log_of(np.append(ids, rng.choice(ids, 3_000)).tolist())
+    log["customer_id"] = log["customer_id"].astype(dtype)
+    codes = np.searchsorted(np.sort(ids), log["customer_id"].to_numpy())
+    found, expected = RFMSummary().fit_transform(log), RFMSummary().fit_transform(log.assign(customer_id=codes))
+    pd.testing.assert_frame_equal(found, expected.assign(customer_id=np.sort(ids)), check_exact=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

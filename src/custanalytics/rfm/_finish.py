@@ -9,7 +9,7 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics.rfm import _kernels_finish as k
 from custanalytics.rfm._clock import Clock
-from custanalytics.rfm._kernels import WIDTH
+from custanalytics.rfm._kernels import HASHED, WIDTH
 from custanalytics.rfm._text import Text
 
 CUSTOMERS = 1 << 13  # room for them at first: it costs nothing before it is used
@@ -55,10 +55,21 @@ class Finish:
             found = tables.fill(self, piece)
             if written + found > len(counts):
                 counts, sums = (_larger(table, 2 * (written + found)) for table in (counts, sums))
-            order = tables.slots[np.flatnonzero(tables.slots)] - 1 if self.direct else np.arange(found)
+            order = self._order(piece, tables.slots, tables.known[:found, k.NAME])
             _jit.call(k.write_out, written, order, tables.known, tables.ordered, out=(counts, sums))
             written += found
         return counts[:written], sums[:written]
+
+    def _order(self, piece: int, slots: np.ndarray, names: np.ndarray) -> np.ndarray:
+        if self.direct:
+            return slots[np.flatnonzero(slots)] - 1
+        if self.shift == HASHED:
+            return np.arange(names.size)
+        names = names - self.base(piece)  # from 0 on
+        order = np.argsort(names)
+        if self.n_keys and (names[order[1:]] == names[order[:-1]]).any():
+            raise SharedHashError
+        return order
 
     def base(self, piece: int) -> int:
         """The lowest id of a piece, as an int64 holds it."""

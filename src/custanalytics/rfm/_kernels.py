@@ -112,7 +112,7 @@ def deal_rows(
 
 @kernel
 def arrange(
-    start, stop, name, last_period, scale, unit, order, counts, sums,
+    start, stop, first_name, second_name, last_period, scale, unit, order, counts, sums,
     ids, frequency, recency, age, inactivity, mean, n_orders, total, first_time, last_time,
 ):  # fmt: skip
     """Write the columns of the table from the rows of `order`, all where it is empty.
@@ -121,7 +121,7 @@ def arrange(
     """
     for row in range(start, stop):
         at = order[row] if order.size > 0 else row
-        ids[row] = counts[at, name]
+        ids[row, 0], ids[row, ids.shape[1] - 1] = counts[at, first_name], counts[at, second_name]
         count = counts[at, FREQUENCY]
         first, last = counts[at, FIRST_PERIOD], counts[at, LAST_PERIOD]
         frequency[row] = count

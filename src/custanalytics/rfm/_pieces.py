@@ -21,6 +21,7 @@ ROWS_A_SLICE = 1 << 18
 SAMPLED_IDS = 1 << 14
 MOST_MARKED = 1 << 12  # periods of a log that has a bit for each, for every customer
 WIDEST_RANGE = 1 << 17  # ids a piece may have a place for each of
+WIDE, SPREAD_OVER = 1 << 56, 8  # a range in which even 10^8 numbers share few, and bits of ranges that they spread over
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Rows:
     """The rows of a log as arrays of shape (n_rows,), none of them changed here.
 
     A value with a minus sign (-0.0 too) is a return. `orders` is empty where the log has no orders. Where customers
-    have two numbers, `keys` is the second and `ids` both, folded. Where there is a `text`, `ids` and `keys` are its
-    hashes, which are not trusted: rows of the same hashes are compared.
+    have two numbers, `keys` is the second and `ids` the first, or both `folded` where the first alone may be that of
+    many. Where there is a `text`, `ids` and `keys` are its hashes, which are not trusted: rows of the same hashes are
+    compared.
     """
 
     ids: np.ndarray
@@ -39,13 +41,14 @@ class Rows:
     keys: np.ndarray
     coded: bool  # ids are codes, and -1 is a missing id
     text: Text = field(default_factory=Text)
+    folded: bool = False
 
 
 @dataclass(frozen=True)
 class Split:
     """How ids are dealt to pieces: by ranges of 2**shift ids from `low`, or by their hash.
 
-    `direct` says that a range is narrow enough for a place for each of its ids.
+    `direct` says that a range is narrow enough for a place for each of its ids; else they are hashed within it.
     """
 
     low: int
@@ -75,49 +78,63 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     )
     parts = _jit.run(finish, split.pieces, size=PIECES_A_SLICE)
     del finish, dealt
+    names = (SAMPLE,) if rows.text.begins.size else (NAME, SAMPLE) if n_keys else (NAME,)
     if split.shift != HASHED:
-        return _table(parts, [np.empty(0, np.int64)] * len(parts), NAME, clock, last_period)
+        return _table(parts, [np.empty(0, np.int64)] * len(parts), names, clock, last_period)
     counts, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
-    parts = [(counts, sums)]
-    if not n_keys:
-        return _table(parts, [np.argsort(counts[:, NAME].view(rows.ids.dtype))], NAME, clock, last_period)
-    found = np.sort(counts[:, NAME])
+    return _table([(counts, sums)], [_order(rows, counts)], names, clock, last_period)
+
+
+def _order(rows: Rows, counts: np.ndarray) -> np.ndarray:
+    """Positions that put customers of hashed pieces in ascending order; what was folded is not so any more."""
+    names = counts[:, NAME].view(rows.ids.dtype)
+    if not rows.keys.size:
+        return np.argsort(names)
+    found = np.sort(names)
     if (found[1:] == found[:-1]).any():
         raise SharedHashError
     if rows.text.begins.size:
-        order = rows.text.in_order(np.ascontiguousarray(counts[:, SAMPLE]))
-        return _table(parts, [order], SAMPLE, clock, last_period)
+        return rows.text.in_order(np.ascontiguousarray(counts[:, SAMPLE]))
     seconds = counts[:, SAMPLE].view(np.uint64)
-    pairs = np.column_stack((folded(counts[:, NAME].view(np.uint64), seconds), seconds))
-    counts[:, SAMPLE] = np.arange(len(counts))
-    order = np.argsort(pairs[:, 0])
-    if (pairs[order[1:], 0] == pairs[order[:-1], 0]).any():
-        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    ids, table, others = _table(parts, [order], SAMPLE, clock, last_period)
-    return pairs[ids], table, pairs[others]
+    firsts = folded(names, seconds)
+    counts[:, NAME] = firsts.view(np.int64)
+    order = np.argsort(firsts)
+    alike = (firsts[order[1:]] == firsts[order[:-1]]).any()
+    return np.lexsort((seconds, firsts)) if alike else order
 
 
 def _split(rows: Rows) -> Split:
-    """Narrow ranges of ids where those of a sample spread evenly over them, else pieces by hash.
+    """Ranges of ids where those of a sample spread evenly over them, else pieces by hash.
 
-    Which it is changes no bit of the table; ranges leave nothing to sort.
+    Which it is changes no bit of the table; ranges leave little to sort, and narrow ones nothing.
     """
     n = rows.ids.size
     wanted = min(max(n // ROWS_A_PIECE, 1), MOST_PIECES)
     by_hash = Split(0, HASHED, wanted, False)
-    if n == 0 or rows.keys.size:
+    if n == 0 or rows.folded or rows.text.begins.size:
         return by_hash
     low, high = extent_of(rows.ids)
     shift = max((high - low).bit_length() - wanted.bit_length(), 0)
     pieces = ((high - low) >> shift) + 1
-    sample = np.sort(rows.ids[:: max(n // SAMPLED_IDS, 1)]).view(np.uint64)
+    if not _are_even(rows.ids, low, shift, pieces):
+        return by_hash
+    direct = not rows.keys.size and (1 << shift) <= min(WIDEST_RANGE, 1024 + 8 * n // pieces)
+    return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, direct)
+
+
+def _are_even(ids: np.ndarray, low: int, shift: int, pieces: int) -> bool:
+    """Whether the ids of a sample spread evenly over ranges of 2**shift from `low`."""
+    sample = np.sort(ids[:: max(ids.size // SAMPLED_IDS, 1)]).view(np.uint64)
     sample = sample[np.concatenate(([True], sample[1:] != sample[:-1]))]
     shares = np.bincount(((sample - np.uint64(low % 2**64)) >> np.uint64(shift)).astype(np.int64), minlength=pieces)
-    if shares.max() > 8 + 4 * sample.size / pieces:
-        return by_hash
-    if (1 << shift) > min(WIDEST_RANGE, 1024 + 8 * n // pieces):
-        return by_hash
-    return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, True)
+    return bool(shares.max() <= 8 + 4 * sample.size / pieces)
+
+
+def tell_apart(numbers: np.ndarray) -> bool:
+    """Whether numbers are so evenly spread over so wide a range that hardly any two customers have the same."""
+    low, high = extent_of(numbers)
+    shift = max((high - low).bit_length() - SPREAD_OVER, 0)
+    return high - low >= WIDE and _are_even(numbers, low, shift, ((high - low) >> shift) + 1)
 
 
 def extent_of(values: np.ndarray) -> tuple[int, int]:
@@ -151,17 +168,20 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
 def _table(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     orders: list[np.ndarray],
-    name: int,
+    names: tuple[int, ...],
     clock: Clock,
     last_period: int,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """The ids, the columns of the table, and the ids of those without a purchase, from parts in ascending order."""
+    """The ids, the columns of the table, and the ids of those without a purchase, from parts in ascending order.
+
+    `names` are the columns of the counts that are the id: one, or two.
+    """
     others = []
     for at, (counts, _) in enumerate(parts):
         buyers = counts[:, FREQUENCY] >= 0
         if not buyers.all():
             order = orders[at] if orders[at].size else np.arange(buyers.size)
-            others.append(counts[order[~buyers[order]], name])
+            others.append(counts[order[~buyers[order]]][:, names])
             orders[at] = order[buyers[order]]
             if not orders[at].size:
                 parts = [*parts[:at], (counts[:0], parts[at][1][:0]), *parts[at + 1 :]]
@@ -179,19 +199,21 @@ def _table(
         "last_seen": np.int64,
     }
     table = {column: np.empty(starts[-1], kind) for column, kind in kinds.items()}
-    ids = np.empty(starts[-1], np.int64)
+    ids = np.empty((starts[-1], len(names)), np.int64)
+    first, second = names[0], names[-1]
 
     def write(start: int, stop: int) -> None:
         for at in range(start, stop):
             out = tuple(column[starts[at] : starts[at + 1]] for column in (ids, *table.values()))
             size = int(starts[at + 1] - starts[at])
-            _jit.call(arrange, 0, size, name, last_period, *clock.scale, orders[at], *parts[at], out=out)
+            _jit.call(arrange, 0, size, first, second, last_period, *clock.scale, orders[at], *parts[at], out=out)
 
     if len(parts) == 1:
-        inputs = (name, last_period, *clock.scale, orders[0], *parts[0])
-        _jit.run(arrange, ids.size, *inputs, out=(ids, *table.values()))
+        inputs = (first, second, last_period, *clock.scale, orders[0], *parts[0])
+        _jit.run(arrange, len(ids), *inputs, out=(ids, *table.values()))
     else:
         _jit.run(write, len(parts), size=1)
     for column in ("first_seen", "last_seen"):
         table[column] = table[column].view("datetime64[us]")
-    return ids, table, np.concatenate(others) if others else np.empty(0, np.int64)
+    left_out = np.concatenate([ids[:0], *others])
+    return (ids, table, left_out) if len(names) > 1 else (ids.ravel(), table, left_out.ravel())

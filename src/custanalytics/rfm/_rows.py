@@ -15,7 +15,7 @@ from custanalytics._columns import AMOUNT, CUSTOMER_ID, ORDER_ID, QUANTITY, TIME
 from custanalytics._params import offenders, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._alphabet import Alphabet
-from custanalytics.rfm._pieces import Rows
+from custanalytics.rfm._pieces import Rows, tell_apart
 from custanalytics.rfm._text import Text, folded, read_text, write_text
 
 BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
@@ -33,14 +33,15 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Name
     series = frame[CUSTOMER_ID]
     _frames.check_ids(series)
     names: Names | None = None
-    coded, text, keys = False, read_text(series) if hashed else None, np.empty(0, np.int64)
+    coded, both, text, keys = False, False, read_text(series) if hashed else None, np.empty(0, np.int64)
     if (given := _frames.whole(series)) is not None:
         ids = given.view(np.uint64) if series.dtype == nw.UInt64 else given
     elif text is not None and text.numbered is not None:
         alphabet, (ids, *second) = text.numbered
         names, text = partial(_written, series, alphabet), None
         if second:
-            keys, ids = second[0].view(np.int64), folded(ids, second[0])
+            keys, both = second[0].view(np.int64), not tell_apart(ids)
+            ids = folded(ids, second[0]) if both else ids
     elif text is not None:
         ids, keys, names = text.hashes(0), text.hashes(1), partial(_frames.take, series)
     else:
@@ -52,7 +53,7 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Name
         values = np.where(returned, -np.abs(values), values + 0.0)
     elif values.size and not values.all():
         values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
-    return Rows(ids, _frames.times(frame), values, _orders(frame), keys, coded, text or Text()), names
+    return Rows(ids, _frames.times(frame), values, _orders(frame), keys, coded, text or Text(), both), names
 
 
 def _written(series: nw.Series[Any], alphabet: Alphabet, numbers: np.ndarray) -> nw.Series[Any]:
