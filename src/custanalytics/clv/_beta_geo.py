@@ -125,6 +125,7 @@ class BetaGeoModel(BetaDropoutModel):
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_beta_geo.log_likelihood_loop)
+    _grouped_loop = staticmethod(_kernels_beta_geo.grouped_loop)
     _alive_loop = staticmethod(_kernels_beta_geo.alive_loop)
     _alive_slice: ClassVar[int] = _jit.WIDE
     _purchases_loop = staticmethod(_kernels_beta_geo_purchases.purchases_loop)

@@ -216,6 +216,10 @@ class CNBDModel(BetaDropoutModel):
         return partial(_kernels_cnbd.log_likelihood_loop, float(self.k_), float(self._chances))
 
     @property
+    def _grouped_loop(self) -> Any:  # type: ignore[override]
+        return partial(_kernels_cnbd.grouped_loop, float(self.k_), float(self._chances))
+
+    @property
     def _alive_loop(self) -> Any:  # type: ignore[override]
         return partial(_kernels_cnbd.alive_loop, float(self.k_), float(self._chances))
 

@@ -29,6 +29,7 @@ NAMES: tuple[Rule, ...] = (InstanceOf((tuple, list)),)
 class RateCovariateModel(PurchaseModel):
     """A model whose rate of purchase may depend on columns of the table."""
 
+    _grouped_loop: ClassVar[Callable[..., None]]  # loop(bounds, *columns, weight, thetas, parts): one for each group
     _rate_effect: ClassVar[Mapping[str, int]] = {"alpha": -1}  # by which power covariates scale a parameter
     _learned: ClassVar[tuple[str, ...]] = (*PurchaseModel._learned, "coefficients_")
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
@@ -242,7 +243,7 @@ class RateCovariateModel(PurchaseModel):
         starts = np.log(self._starts(scaled))
         penalty, at = self._penalty(unit), np.append(np.arange(k), k + np.flatnonzero(varies[design.source]))
         optimum = _fit.fit_sample(
-            GroupedLoop(self._loglik_loop, used, centre[varies], spread[varies]) if n else self._loglik_loop,
+            GroupedLoop(self._grouped_loop, used, centre[varies], spread[varies]) if n else self._loglik_loop,
             _fit.Sample((*own, *kept), sample.weight),
             np.hstack([starts, np.zeros((len(starts), n))]),
             penalty=MovedPenalty(np.asarray(penalty.weight)[at], np.asarray(penalty.centre)[at], basis),
@@ -298,7 +299,7 @@ class RateCovariateModel(PurchaseModel):
             return super()._likelihood()
         check_is_fitted(self, "params_")
         zeros, ones = np.zeros(len(design.columns)), np.ones(len(design.columns))
-        return GroupedLoop(self._loglik_loop, design, zeros, ones), np.array(list(self._estimates().values()))
+        return GroupedLoop(self._grouped_loop, design, zeros, ones), np.array(list(self._estimates().values()))
 
     def _theta(self) -> np.ndarray:
         if any(self._processes().values()):

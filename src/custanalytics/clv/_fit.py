@@ -152,11 +152,11 @@ class Likelihood:
         """Second derivatives from the loop: shape (n_params, n_params)."""
         if logs.tobytes() not in self.last:
             self(logs)
-        return self.penalty.hessian(logs) - self.last[logs.tobytes()][1 + logs.size :][_square(logs.size)]
+        return self.penalty.hessian(logs) - self.last[logs.tobytes()][1 + logs.size :][square(logs.size)]
 
 
 @cache
-def _square(k: int) -> np.ndarray:
+def square(k: int) -> np.ndarray:
     """Where each element of a symmetric matrix stands in its upper triangle, read row by row: shape (k, k)."""
     places = np.zeros((k, k), np.int64)
     places[np.triu_indices(k)] = np.arange(k * (k + 1) // 2)

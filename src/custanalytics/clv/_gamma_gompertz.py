@@ -122,6 +122,7 @@ class GammaGompertzNBDModel(CovariateModel):
     _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_gamma_gompertz.log_likelihood_loop)
+    _grouped_loop = staticmethod(_kernels_gamma_gompertz.grouped_loop)
     _alive_loop = staticmethod(_kernels_gamma_gompertz.alive_loop)
     _purchases_loop = staticmethod(_kernels_gamma_gompertz.purchases_loop)
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
 
 import numpy as np
 
+from custanalytics import _jit
 from custanalytics.clv import _fit
 from custanalytics.clv._design import Design
 
 
 @dataclass(frozen=True)
 class GroupedLoop:
-    """The loop of a likelihood for customers with covariates: rows with equal covariates follow each other.
+    """The likelihood of customers with covariates, by the `loop` over groups of them that have equal ones.
 
     It takes the columns of the model, those of the covariates, weights and one `theta`, of the baseline's parameters
-    and then the coefficients. The parameters of a group are fixed, so that the model's own loop gives its likelihood
-    with the derivatives; those by the coefficients follow by the chain rule, which is exact, for the logarithms of
-    a group's parameters are linear in those of the baseline and in the coefficients.
+    and then the coefficients; rows with equal covariates follow each other. The parameters of a group are fixed, so
+    that the model's own loop gives its likelihood with the derivatives; those by the coefficients follow by the chain
+    rule, which is exact, for the logarithms of a group's parameters are linear in those of the baseline and in the
+    coefficients.
     """
 
     loop: Callable[..., None]
@@ -37,13 +39,9 @@ class GroupedLoop:
         values = (values[bounds[:-1] - start] - self.centre) / self.spread
         factors = self.design.factors(values, theta[k:])
         thetas = theta[:k] * factors
-        thetas.flags.writeable = False
         second = out.shape[1] > 1 + theta.size
         parts = np.zeros((len(thetas), 1, 1 + k + (k * (k + 1) // 2 if second else 0)))
-        loop, at = self.loop, bounds.tolist()
-        for group, (low, high) in enumerate(pairwise(at)):
-            rows = [column[low:high] for column in own]
-            loop(0, high - low, *rows, weight[low:high], thetas[group], parts[group])
+        _jit.call(self.loop, bounds, *own, weight, thetas, out=(parts,))
         self._gather(parts[:, 0], factors, thetas, values[:, self.design.source], out[0])
 
     def _gather(
@@ -58,16 +56,20 @@ class GroupedLoop:
         out[1 + k : 1 + k + n] = (values * (by_log @ powers.T)).sum(axis=0)
         if parts.shape[1] == 1 + k:
             return
-        upper = np.zeros((len(parts), k, k))
-        upper[:, *np.triu_indices(k)] = parts[:, 1 + k :]
-        curvature = upper + np.triu(upper, 1).transpose(0, 2, 1)
+        curvature = parts[:, 1 + k :][:, _fit.square(k)]
         scaled = (curvature @ powers.T) * values[:, None, :]
         result = np.empty((k + n, k + n))
         result[:k, :k] = curvature.sum(axis=0)
         result[:k, k:] = scaled.sum(axis=0)
         result[k:, :k] = result[:k, k:].T
         result[k:, k:] = np.einsum("gn,gnm->nm", values, powers @ scaled)
-        out[1 + k + n :] = result[np.triu_indices(k + n)]
+        out[1 + k + n :] = result[_triangle(k + n)]
+
+
+@cache
+def _triangle(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The upper triangle of a matrix of k rows, row by row."""
+    return np.triu_indices(k)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,13 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 
 
 @kernel
+def grouped_loop(bounds, x, t_x, T, weight, thetas, parts):
+    """`log_likelihood_loop` of the rows from each bound to the next, with parameters and a result of their own."""
+    for group in range(len(thetas)):
+        log_likelihood_loop(bounds[group], bounds[group + 1], x, t_x, T, weight, thetas[group], parts[group])
+
+
+@kernel
 def block_moments(n, t_x, T, weight, theta, log_odds, lanes, moments):
     """Weighted sums over customers with the same x = n, of which the likelihood and its derivatives are made.
 

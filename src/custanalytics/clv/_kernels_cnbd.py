@@ -179,6 +179,14 @@ def log_likelihood_loop(k, chances, start, stop, x, t_x, T, weight, theta, out):
 
 
 @kernel
+def grouped_loop(k, chances, bounds, x, t_x, T, weight, thetas, parts):
+    """`log_likelihood_loop` of the rows from each bound to the next, with parameters and a result of their own."""
+    for group in range(len(thetas)):
+        begin, end = bounds[group], bounds[group + 1]
+        log_likelihood_loop(k, chances, begin, end, x, t_x, T, weight, thetas[group], parts[group])
+
+
+@kernel
 def alive_loop(k, chances, start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; never 0, so that endless purchases stay endless."""
     r, alpha, a, b = theta[0], theta[1], theta[2], theta[3]

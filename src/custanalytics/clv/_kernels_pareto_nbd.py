@@ -229,6 +229,13 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 
 
 @kernel
+def grouped_loop(bounds, x, t_x, T, weight, thetas, parts):
+    """`log_likelihood_loop` of the rows from each bound to the next, with parameters and a result of their own."""
+    for group in range(len(thetas)):
+        log_likelihood_loop(bounds[group], bounds[group + 1], x, t_x, T, weight, thetas[group], parts[group])
+
+
+@kernel
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; never 0, so that an infinite expectation stays infinite when multiplied by it."""
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]

@@ -124,6 +124,7 @@ class ModifiedBetaGeoModel(BetaDropoutModel):
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(partial(_kernels_cnbd.log_likelihood_loop, 1.0, 1.0))
+    _grouped_loop = staticmethod(partial(_kernels_cnbd.grouped_loop, 1.0, 1.0))
     _alive_loop = staticmethod(partial(_kernels_cnbd.alive_loop, 1.0, 1.0))
     _purchases_loop = staticmethod(_kernels_cnbd.modified_purchases_loop)
 

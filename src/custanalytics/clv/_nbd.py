@@ -100,6 +100,7 @@ class NBDModel(RateCovariateModel):
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1}
     _second_derivatives: ClassVar[bool] = True
     _loglik_loop = staticmethod(_kernels_nbd.log_likelihood_loop)
+    _grouped_loop = staticmethod(_kernels_nbd.grouped_loop)
     _alive_loop = staticmethod(_kernels_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_nbd.purchases_loop)
 

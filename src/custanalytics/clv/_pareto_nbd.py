@@ -129,6 +129,7 @@ class ParetoNBDModel(CovariateModel):
     _unit_powers: ClassVar[Mapping[str, int]] = {"alpha": 1, "beta": 1}
     _dropout_effect: ClassVar[Mapping[str, int]] = {"beta": -1}
     _loglik_loop = staticmethod(_kernels_pareto_nbd.log_likelihood_loop)
+    _grouped_loop = staticmethod(_kernels_pareto_nbd.grouped_loop)
     _second_derivatives: ClassVar[bool] = True
     _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_pareto_nbd.purchases_loop)
