@@ -328,3 +328,15 @@ def test_wrong_questions_are_refused() -> None:
         ledger.merged({"a": "b"})
     with pytest.raises(MissingColumnError, match=r"ConsentLedger needs the columns \['status'\]"):
         ConsentLedger(GOOD.drop(columns="status"))
+
+
+@pytest.mark.parametrize("more", [[], [None], [1], [-1], [2.5], ["x"], [np.uint64(2**64 - 5)]])
+@pytest.mark.parametrize("who", [2**53 + 1, 2**62 + 1, 2**63 + 5, 2**64 - 1])
+def test_large_ids_in_a_list_are_not_rounded(who: int, more: list[Any]) -> None:
+    kind = "uint64" if who > 2**63 else "int64"
+    events = pd.DataFrame({"customer_id": np.array([who], kind), "status": "opt-out", "timestamp": "2024-01-01"})
+    ledger = ConsentLedger(events, regime="opt_out", do_not_contact=[who - 1, *(more if more != ["x"] else [])])
+    asked = [who, who - 1, who - 2, *more]
+    found = ledger.reasons(asked, "email", "news", "2024-05-01").tolist()
+    assert found[:3] == ["opted_out", "do_not_contact", "not_opted_out"]
+    assert ledger.table(asked, "email", "news", "2024-05-01")["customer_id"].tolist()[:3] == asked[:3]

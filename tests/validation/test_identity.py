@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -378,3 +379,34 @@ def test_probabilities_need_something_to_learn_from(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "splink", None)
     with pytest.raises(MissingExtraError, match=r"'splink', which is not installed.*custanalytics\[identity\]"):
         ProbabilisticResolver().fit(apart)
+
+
+@pytest.mark.parametrize(
+    "ids", [[1, 2, 3], [1.0, 2.0, np.nan], [2**62 + 1, 2**62 + 2, 5], [Decimal(1), Decimal(2), None]]
+)
+def test_merged_ids_of_categories_stay_numbers(ids: list[Any]) -> None:
+    frame = pd.DataFrame({"customer_id": pd.Series(ids, dtype="category")})
+    merged, counts = apply_merge_map(frame, {int(ids[1]): int(ids[0])}, return_counts=True)
+    assert merged["customer_id"].tolist()[:2] == [ids[0], ids[0]]
+    assert merged["customer_id"].nunique() == counts["customers_after"]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+@pytest.mark.parametrize(
+    ("ids", "survivor"),
+    [
+        (np.array([1, 2], np.int8), 300),
+        (np.array([1, 2], np.uint32), -1),
+        (np.array([1.0, 2.0]), 2**53 + 1),
+        (["a", "b"], 1),
+    ],
+)
+def test_a_survivor_that_the_column_cannot_hold_is_refused(make: Any, ids: Any, survivor: int) -> None:
+    frame = make({"customer_id": ids})
+    with pytest.raises(InvalidDataError, match=r"'customer_id' holds .* do not all fit \(first: \["):
+        apply_merge_map(frame, {ids[1] if isinstance(ids, list) else 2: survivor})
+
+
+def test_a_survivor_of_another_type_is_the_id_of_the_frame() -> None:
+    frame = pl.DataFrame({"customer_id": [Decimal(1), Decimal(2)]})
+    assert apply_merge_map(frame, {2: 1})["customer_id"].to_list() == [Decimal(1), Decimal(1)]

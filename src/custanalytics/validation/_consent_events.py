@@ -125,9 +125,18 @@ def as_frame(customers: Any, name: str = "customers") -> nw.DataFrame[Any]:
             f"{customers!r} instead."
         )
     ids = [None if is_missing(value) else value for value in customers]
-    whole = bool(ids) and all(type(value) is int or isinstance(value, np.integer) for value in ids)
-    values = np.asarray(ids) if whole else np.fromiter(ids, object, len(ids))
-    return _frames.read(_frames.table({CUSTOMER_ID: values if whole else values.tolist()}))
+    if not any(type(value) is int or isinstance(value, np.integer) for value in ids):
+        return _frames.read(_frames.table({CUSTOMER_ID: ids}))
+    return nw.new_series(CUSTOMER_ID, _exact(ids), backend="pandas").to_frame()
+
+
+def _exact(ids: list[Any]) -> np.ndarray:
+    """Ids, integers among them, as an array of their own type: floats would make two of the large ones equal."""
+    whole = all(type(value) is int or isinstance(value, np.integer) for value in ids)
+    for kind in (np.int64, np.uint64) if whole else ():
+        if all(np.iinfo(kind).min <= value <= np.iinfo(kind).max for value in ids):
+            return np.array(ids, kind)
+    return np.fromiter(ids, object, len(ids))
 
 
 def several(names: Any) -> list[Any]:

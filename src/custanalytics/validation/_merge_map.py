@@ -59,8 +59,8 @@ def apply_merge_map(
     Raises
     ------
     InvalidDataError
-        If the map has a missing id, two survivors for one id, or a cycle; or if its ids are text and those of the
-        frame are not, or the other way round.
+        If the map has a missing id, two survivors for one id, or a cycle; if its ids are text and those of the
+        frame are not, or the other way round; or if the column cannot hold a surviving id.
     MissingColumnError
         If a column is missing.
 
@@ -95,10 +95,12 @@ def apply_merge_map(
     series = data[column]
     codes, values = distinct_ids(series)
     check_kinds(list(survivors), values, OWNER, "the merge map")
-    renamed = [survivors.get(value, value) for value in values]
+    own = dict(zip(values, values, strict=True))  # a survivor as the frame has it: Decimal(1) for 1
+    renamed = [own.get(value, value) for value in (survivors.get(each, each) for each in values)]
     changed = np.array([value in survivors for value in values], bool)
     columns = {} if original_column is None else {original_column: series}
     if changed.any():
+        _check_fit(series, renamed)
         columns[column] = _rewritten(series, codes, renamed)
     result = _frames.extend(data, columns).to_native()
     if not return_counts:
@@ -160,11 +162,28 @@ def _plain(series: nw.Series[Any]) -> list[Any]:
     return [whole[code] if code >= 0 else None for code in codes.tolist()]
 
 
+def _check_fit(series: nw.Series[Any], wanted: list[Any]) -> None:
+    """Raise an InvalidDataError where the column cannot hold the surviving ids as they are."""
+    distinct = list(dict.fromkeys(wanted))
+    try:
+        held: list[Any] = _rewritten(series, np.arange(len(distinct)), distinct).to_list()
+    except (TypeError, ValueError, OverflowError):  # of the libraries: one of the ids is of another kind, or too large
+        held = []
+    if held != distinct:
+        known = set(distinct_ids(series)[1])
+        raise InvalidDataError(
+            f"The column {series.name!r} holds {series.dtype}, which the surviving ids of the merge map do not all fit "
+            f"(first: {[value for value in distinct if value not in known][:5]}). Convert it, for example with astype."
+        )
+
+
 def _rewritten(series: nw.Series[Any], codes: np.ndarray, values: list[Any]) -> nw.Series[Any]:
     found: Any = _objects([*values, None])[codes]
     if series.dtype.is_integer() and not (codes < 0).any():
         found = found.astype(np.int64 if series.dtype != nw.UInt64 else np.uint64)
     native, coded = series.to_native(), isinstance(series.dtype, nw.Categorical | nw.Enum)
+    if coded and series.implementation.is_pandas() and not all(isinstance(value, str) for value in values):
+        return nw.from_native(type(native)(found.tolist(), name=series.name), series_only=True)
     if series.implementation.is_pandas() and not coded:
         return nw.from_native(type(native)(found, dtype=native.dtype, name=series.name), series_only=True)
     dtype = nw.String if coded else series.dtype
