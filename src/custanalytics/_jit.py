@@ -103,7 +103,7 @@ def num_threads() -> int:
     if _state.threads is None:
         wanted = os.environ.get("CUSTANALYTICS_NUM_THREADS", "")
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _state.threads = max(1, int(wanted)) if wanted.strip().isdigit() else available
+        _state.threads = max(1, int(wanted)) if wanted.strip().isdecimal() else available
     return _state.threads
 
 

@@ -94,11 +94,13 @@ def test_a_fork_after_a_call_works() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_threads_are_taken_from_the_environment() -> None:
-    code = "from custanalytics import _jit; print(_jit.num_threads())"
-    environment = {**os.environ, "CUSTANALYTICS_NUM_THREADS": "3"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "3"
+@pytest.mark.parametrize(("given", "threads"), [("3", 3), (" 2 ", 2), ("0", 1), ("", None), ("-1", None), ("²", None)])
+def test_threads_are_taken_from_the_environment(
+    given: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUSTANALYTICS_NUM_THREADS", given)
+    monkeypatch.setattr(_jit._state, "threads", None)
+    assert _jit.num_threads() == (threads or len(os.sched_getaffinity(0)))
 
 
 def test_a_cache_that_cannot_be_written_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,3 +192,9 @@ def test_customer360_says_so_in_its_report(tmp_path: Path) -> None:
     c360 = Customer360(churn=None, clusterer=None, value=None, offers=None).fit(load_cdnow())
     page = c360.report(tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Out of reach, since values are tied: Promising (f_score 1 always goes with m_score 1" in page
+
+
+@pytest.mark.parametrize("codes", [["[1-99999999999999]*"], ["[9999999999]1"], [{"r": "1-99999999999999"}]])
+def test_a_score_beyond_all_is_refused_before_it_is_counted_to(codes: list[Any]) -> None:
+    with pytest.raises(RuleTableError, match="of 'all' has a score beyond all: they end at 100"):
+        RuleTable({"all": codes})

@@ -137,6 +137,10 @@ def test_a_repair_that_does_not_help_sets_the_row_aside() -> None:
         ([nw.col("amount") > 1], "must hold a ValidationRule, a named function"),
         ([ValidationRule("duplicate", in_a_shop)], "names a rule 'duplicate', which is taken: names are unique"),
         ([in_a_shop, in_a_shop], "names a rule 'in_a_shop', which is taken"),
+        *(
+            ({name: in_a_shop}, f"names a rule '{name}', which is taken")
+            for name in ("rule", "period", "rows", "score")
+        ),
         ([ValidationRule("x")], "the check of 'x' must be a function or a Narwhals expression, such as"),
         ([ValidationRule("x", in_a_shop, "fatal")], "the severity of 'x' must be 'error' or 'warning'. Got 'fatal'"),
         ([ValidationRule("x", in_a_shop, "flag")], "the severity of 'x' must be 'error' or 'warning'. Got 'flag'"),
@@ -211,3 +215,9 @@ def test_thirty_one_rules_have_a_bit_each() -> None:
 def test_an_empty_log_breaks_no_rule() -> None:
     assert reasons({"absurd": nw.col("amount") > 1e6, "shop": in_a_shop}, LOG.iloc[:0])[0] == {}
     assert reasons({"absurd": lambda log: []}, LOG.iloc[:0])[0] == {}
+
+
+def test_a_rule_without_words_has_no_line_of_advice() -> None:
+    _, validator = reasons({"large": nw.col("amount") > 20})
+    assert validator.report_.counts["large"] == 2
+    assert not [line for line in str(validator.report_).splitlines() if line.strip().startswith("large:")]

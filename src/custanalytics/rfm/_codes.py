@@ -14,6 +14,7 @@ from custanalytics.exceptions import RuleTableError
 
 SCORES = ("r_score", "f_score", "m_score")
 KEYS = ("segments", "n_bins", "scores", "source")
+_DIGITS = 3  # of the largest score, 100
 _TOKEN = re.compile(r"\d|\*|\[\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*\]")
 
 
@@ -55,6 +56,8 @@ def parse(segment: str, code: Any) -> list[set[int]]:
     parts = []
     for token in tokens:
         spans = [span.split("-") for span in token.strip("[]*").split(",") if span]
+        if any(len(end) > _DIGITS for span in spans for end in span):
+            raise RuleTableError(f"The code {code!r} of {segment!r} has a score beyond all: they end at 100.")
         part = {score for span in spans for score in range(int(span[0]), int(span[-1]) + 1)}
         if token != "*" and any(int(span[0]) > int(span[-1]) for span in spans):
             raise RuleTableError(f"The range {token} in the code {code!r} of {segment!r} is empty.")

@@ -16,6 +16,7 @@ from custanalytics.validation._rules import ERROR, RULES, WARNING, ValidationRul
 from custanalytics.validation._values import is_missing
 
 _MOST = 64 - k.FIRST_OWN - 1  # bits left in a mask
+_COLUMNS = {"rule", "period", "rows", "score"}  # of the report's tables, beside those of the rules
 _WANTED = "a ValidationRule, a named function, or a mapping of names to functions and Narwhals expressions"
 _OWNER = "The 'custom_rules' parameter of TransactionValidator"
 
@@ -41,7 +42,7 @@ def own_rules(given: Any) -> tuple[ValidationRule, ...]:
         ]
     if len(rules) > _MOST:
         raise ValueError(f"{_OWNER} holds {len(rules)} rules; {_MOST} is the most. Join some with '|'.")
-    taken = {rule.name for rule in RULES}
+    taken = {rule.name for rule in RULES} | _COLUMNS
     for rule in rules:
         _check(rule)
         if rule.name in taken:

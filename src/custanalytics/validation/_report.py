@@ -250,7 +250,9 @@ class ValidationReport:
         worth = [
             rule
             for rule in self.rules
-            if rule.severity != FLAG and self.counts.get(rule.name, 0) > self.repaired.get(rule.name, 0)
+            if rule.severity != FLAG
+            and (rule.message or rule.remedy)
+            and self.counts.get(rule.name, 0) > self.repaired.get(rule.name, 0)
         ]
         lines = [
             f"{rule.name}: {rule.message}. {rule.remedy}".replace(": . ", ": ").rstrip(". ") + "." for rule in worth
