@@ -14,18 +14,23 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib import pyplot
+from matplotlib import cbook, pyplot
+from matplotlib.text import Text
 
 from custanalytics.exceptions import InvalidDataError, MissingColumnError, MissingExtraError
 from custanalytics.plotting import (
     AliveDisplay,
     GainsDisplay,
+    MigrationDisplay,
     PurchasesDisplay,
+    QualityDisplay,
     RFMDisplay,
     SegmentDisplay,
     TierDisplay,
 )
 from custanalytics.plotting._style import short
+from custanalytics.rfm import migration
+from custanalytics.validation import TransactionValidator
 
 SCORED = pd.DataFrame(
     {
@@ -294,3 +299,33 @@ def test_matplotlib_is_imported_at_the_first_drawing() -> None:
     code = "import sys, custanalytics.plotting; assert not any(m.startswith('matplotlib') for m in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+DOLLARS = ["$10-$20", r"$\frac{$", "over $20 ($)", "$"]
+
+
+def named_in_dollars() -> dict[str, Callable[[], Any]]:
+    names = DOLLARS * 3
+    table = pd.DataFrame({"customer_id": range(12), "segment": names, "total_value": np.arange(1.0, 13), "$v$": 1.0})
+    log = pd.DataFrame({"customer_id": [1, 2], "timestamp": "2024-01-01", "amount": [1.0, 2.0]})
+    validator = TransactionValidator(custom_rules={name: lambda log: [True, False] for name in DOLLARS})
+    validator.fit(log).transform(log)
+    moves = migration(table, table.assign(segment=names[::-1]), by="segment")
+    return {
+        "segments": lambda: SegmentDisplay.from_table(table, value="$v$"),
+        "treemap": lambda: RFMDisplay.from_table(table, kind="treemap", value="$v$"),
+        "tiers": lambda: TierDisplay.from_table(table, tier="segment"),
+        "migration": lambda: MigrationDisplay.from_migration(moves),
+        "quality": lambda: QualityDisplay.from_report(validator.report_),
+        "together": lambda: QualityDisplay.from_report(validator.report_, kind="together"),
+        "gains": lambda: GainsDisplay.from_predictions(np.arange(5.0), np.arange(5.0), name="$a$"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["segments", "treemap", "tiers", "migration", "quality", "together", "gains"])
+def test_dollar_signs_in_names_are_no_mathematics(kind: str) -> None:
+    figure = named_in_dollars()[kind]().figure_
+    figure.canvas.draw()
+    words = [text.get_text() for text in figure.findobj(Text)]
+    assert [word for word in words if "$" in word]
+    assert not [word for word in words if cbook.is_math_text(word)]

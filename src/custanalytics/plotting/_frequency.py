@@ -12,7 +12,7 @@ from custanalytics._columns import FREQUENCY, T
 from custanalytics._params import check_value, integer
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.plotting._models import by_name, expected_counts, needed, weights
-from custanalytics.plotting._style import BLUE, INK, SERIES, Display, bare, finite, short
+from custanalytics.plotting._style import BLUE, INK, SERIES, Display, bare, finite, literal, short
 
 
 class FrequencyDisplay(Display):
@@ -141,7 +141,7 @@ class FrequencyDisplay(Display):
         self.expected_bars_ = {}
         for place, (name, values) in enumerate(self.expected.items(), start=1):
             color = SERIES[1 + (place - 1) % (len(SERIES) - 1)]
-            self.expected_bars_[name] = ax.bar(left + place * width, values, width, color=color, label=name)
+            self.expected_bars_[name] = ax.bar(left + place * width, values, width, color=color, label=literal(name))
         names = [str(value) for value in self.frequency]
         ax.set_xticks(at, [*names[:-1], f"{names[-1]}+"])
         ax.tick_params(axis="x", length=0)

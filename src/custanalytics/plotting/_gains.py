@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._style import GREY, INK, SERIES, Display, bare, numbers, percent, same_length
+from custanalytics.plotting._style import GREY, INK, SERIES, Display, bare, literal, numbers, percent, same_length
 
 _TOP = 0.2
 _CURVE = "gains"  # marks curves, so that the next one on the same axes takes the next colour
@@ -137,7 +137,7 @@ class GainsDisplay(Display):
                 ax.plot(*self.perfect, color=GREY, linewidth=1.2, label="Perfect foresight")
             ax.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle="--", label="Random order")
         top = float(np.interp(_TOP, self.customer_share, self.outcome_share))
-        label = f"{self.name}: {100 * top:.0f} % in the first {100 * _TOP:.0f} %"
+        label = f"{literal(self.name)}: {100 * top:.0f} % in the first {100 * _TOP:.0f} %"
         color = SERIES[before % len(SERIES)]
         (self.line_,) = ax.plot(
             self.customer_share, self.outcome_share, color=color, linewidth=2.2, label=label, gid=_CURVE

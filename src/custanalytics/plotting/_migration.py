@@ -8,7 +8,7 @@ import numpy as np
 
 from custanalytics._params import Having, OneOf, check_value, require_extra
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._style import GREY, INK, SEQUENTIAL, SERIES, SMALL, Display, bare
+from custanalytics.plotting._style import GREY, INK, SEQUENTIAL, SERIES, SMALL, Display, bare, literal
 
 COLORS = {
     "gone": "#5B6770",
@@ -156,8 +156,9 @@ class MigrationDisplay(Display):
                 frame = {"fill": False, "edgecolor": INK, "linewidth": 1.2}
                 ax.add_patch(_rectangle(row - 0.47, row - 0.47, 0.94, **frame))
         bare(ax, "Where the customers went", "Segment now", "Segment then", None)
-        ax.set_xticks(range(n + 1), [*self.segments, "(gone)"], rotation=45, ha="right", rotation_mode="anchor")
-        ax.set_yticks(range(n + 1), [*self.segments, "(new)"])
+        names = [*map(literal, self.segments)]
+        ax.set_xticks(range(n + 1), [*names, "(gone)"], rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(n + 1), [*names, "(new)"])
         ax.invert_yaxis()
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
@@ -194,7 +195,7 @@ class MigrationDisplay(Display):
             )
         ax.axvline(0, color=INK, linewidth=0.8)
         bare(ax, "What made it so", "Change in customers", "", "x")
-        ax.set_yticks(at, self.segments)
+        ax.set_yticks(at, [*map(literal, self.segments)])
         ax.set_ylim(n - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
         ax.margins(x=0.14)

@@ -12,7 +12,7 @@ from custanalytics._columns import FREQUENCY
 from custanalytics._holdouts import holdout_counts
 from custanalytics._params import POSITIVE, check_value, integer
 from custanalytics.plotting._models import by_name, weights
-from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, Display, bare, finite, numbers, same_length
+from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, Display, bare, finite, literal, numbers, same_length
 
 
 class PurchasesDisplay(Display):
@@ -220,7 +220,7 @@ class PurchasesDisplay(Display):
         for place, (name, values) in enumerate(given.items()):
             color, mark = SERIES[1 + place % (len(SERIES) - 1)], "sD^vP"[place % 5]
             (self.expected_lines_[name],) = ax.plot(
-                at, values, f"{mark}--", color=color, linewidth=2, markersize=5, label=name
+                at, values, f"{mark}--", color=color, linewidth=2, markersize=5, label=literal(name)
             )
         self.expected_line_ = next(iter(self.expected_lines_.values()))
         names = [str(value) for value in self.frequency]

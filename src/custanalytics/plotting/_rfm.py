@@ -9,7 +9,7 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._params import NONE, TEXT, OneOf, check_value, require_extra
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._style import INK, SEQUENTIAL, SMALL, Display, bare, finite, short, spoken
+from custanalytics.plotting._style import INK, SEQUENTIAL, SMALL, Display, bare, finite, literal, short, spoken
 from custanalytics.plotting._treemap import fit_label, squarify
 
 R_SCORE, F_SCORE = "r_score", "f_score"
@@ -170,7 +170,7 @@ class RFMDisplay(Display):
 
     def _plot_treemap(self, ax: Any) -> Self:
         pyplot = require_extra("matplotlib.pyplot", "plot", type(self).__name__)
-        names, share = list(self.segments or ()), self.counts / self.counts.sum()
+        names, share = self.segments or [], self.counts / self.counts.sum()
         box = ax.get_window_extent()
         width, height = box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi  # in points
         self.tiles_ = squarify(share, 1.0, height / width) / np.array([1.0, height / width] * 2)
@@ -182,12 +182,12 @@ class RFMDisplay(Display):
         for at, (name, (x, y, across, up)) in enumerate(zip(names, self.tiles_, strict=True)):
             color = pyplot.get_cmap(SEQUENTIAL)(0.12 + 0.72 * depth[at])
             ax.add_patch(pyplot.Rectangle((x, y), across, up, facecolor=color, edgecolor="white", linewidth=2))
-            lines = [name, f"{int(self.counts[at]):,} · {100 * share[at]:.1f} %"]
+            lines = [literal(name), f"{int(self.counts[at]):,} · {100 * share[at]:.1f} %"]
             if self.values is not None:
                 lines.append(f"{short(float(mean[at]))} each")
             label = fit_label(lines, 0.92 * across * width, 0.92 * up * height)
             if label is None:
-                unnamed.append(f"{name} ({int(self.counts[at]):,})")
+                unnamed.append(f"{literal(name)} ({int(self.counts[at]):,})")
                 continue
             text, size, rotation = label
             dark = "white" if depth[at] > 0.6 else INK

@@ -17,6 +17,7 @@ from custanalytics.plotting._style import (
     Display,
     bare,
     finite,
+    literal,
     percent,
     shares,
     short,
@@ -160,7 +161,7 @@ class SegmentDisplay(Display):
             "",
             "x",
         )
-        ax.set_yticks(at, self.segments)
+        ax.set_yticks(at, [*map(literal, self.segments)])
         ax.tick_params(axis="y", length=0)
         ax.invert_yaxis()
         ax.margins(x=0.14)

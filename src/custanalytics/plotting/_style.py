@@ -50,9 +50,14 @@ def bare(ax: Any, title: str, xlabel: str, ylabel: str, grid: str | None = "y") 
         ax.set_axisbelow(True)
 
 
+def literal(name: Any) -> str:
+    """A name for a picture as it is: between two dollar signs Matplotlib would read mathematics."""
+    return str(name).replace("$", r"\$")
+
+
 def spoken(column: str) -> str:
     """The name of a column as words: "total_value" is "total value"."""
-    return column.replace("_", " ")
+    return literal(column.replace("_", " "))
 
 
 def percent(axis: Any) -> None:

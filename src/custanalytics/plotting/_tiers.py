@@ -9,7 +9,19 @@ import numpy as np
 from custanalytics import _frames
 from custanalytics._columns import TOTAL_VALUE
 from custanalytics.exceptions import InvalidDataError
-from custanalytics.plotting._style import BLUE, INK, ORANGE, SMALL, Display, bare, finite, percent, shares, spoken
+from custanalytics.plotting._style import (
+    BLUE,
+    INK,
+    ORANGE,
+    SMALL,
+    Display,
+    bare,
+    finite,
+    literal,
+    percent,
+    shares,
+    spoken,
+)
 
 _TALL = 0.12  # a share whose figure fits into its bar
 
@@ -134,9 +146,11 @@ class TierDisplay(Display):
         self._label(ax, words)
         (self.line_,) = ax.plot(at, self.cumulative_share, "o-", color=ORANGE, linewidth=2, label="Cumulative")
         tier, value = spoken(self.tier_name), spoken(self.value_name)
-        title = f"{tier.capitalize()} {self.tiers[0]} holds {words[0]} of {value}"
+        title = f"{tier.capitalize()} {literal(self.tiers[0])} holds {words[0]} of {value}"
         bare(ax, title, f"{tier.capitalize()} (customers)", f"Share of {value}")
-        ax.set_xticks(at, [f"{name}\n({count:,})" for name, count in zip(self.tiers, self.counts, strict=True)])
+        ax.set_xticks(
+            at, [f"{literal(name)}\n({count:,})" for name, count in zip(self.tiers, self.counts, strict=True)]
+        )
         ax.set_ylim(min(0.0, 1.1 * float(self.value_share.min())), 1.1 * max(1.0, float(self.cumulative_share.max())))
         percent(ax.yaxis)
         ax.legend(frameon=False, loc="center right", labelcolor=INK)

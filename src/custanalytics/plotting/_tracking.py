@@ -14,7 +14,7 @@ from custanalytics._instants import DAY, instant, microseconds
 from custanalytics._params import POSITIVE, UNITS, OneOf, check_value
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.plotting._models import by_name, covariates, newcomers
-from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, SMALL, Display, bare, short
+from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, SMALL, Display, bare, literal, short
 
 KINDS = OneOf(("incremental", "cumulative"))
 PERIODS = OneOf(("h", "D", "W", "M", "Y"))
@@ -213,7 +213,7 @@ class TrackingDisplay(Display):
         for place, (name, values) in enumerate(expected.items()):
             color = SERIES[1 + place % (len(SERIES) - 1)]
             (self.expected_lines_[name],) = ax.plot(
-                self.ends, values, "--", color=color, linewidth=2, label=f"{name}{self._error(name)}"
+                self.ends, values, "--", color=color, linewidth=2, label=f"{literal(name)}{self._error(name)}"
             )
         unit = UNIT_NAMES[self.time_unit]
         step = float(self.ends[0])
