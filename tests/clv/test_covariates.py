@@ -245,6 +245,23 @@ def test_whatever_is_asked_of_a_table_is_asked_of_each_customer(kind):
         np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=what)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, *OTHERS])
+def test_what_is_said_of_a_customer_does_not_depend_on_the_others(kind):
+    model = kind.from_params(**{**THETA, **OTHERS}[kind], coefficients=coefficients(kind))
+    before = dict(model.params_)
+    rows = np.random.default_rng(4).choice(len(TABLE["T"]), 60)
+    many = {name: column[rows] for name, column in TABLE.items()}
+    many["T"][::3] += 1.0  # groups of customers who differ
+    apart = [{name: column[at : at + 1] for name, column in many.items()} for at in range(60)]
+    for ask in (
+        lambda table: model.predict_alive(table),
+        lambda table: model.predict_purchases(table, 13.0),
+        lambda table: model.predict_discounted_purchases(table, horizon=52.0, rate=0.01),
+    ):
+        np.testing.assert_allclose(ask(many), np.concatenate([ask(one) for one in apart]), rtol=1e-13)
+    assert model.params_ == before
+
+
 @pytest.mark.parametrize("kind", [BetaGeoModel, ParetoNBDModel])
 def test_draws_of_a_customer_do_not_depend_on_the_groups(kind):
     nothing = {process: dict.fromkeys(each, 0.0) for process, each in coefficients(kind).items()}

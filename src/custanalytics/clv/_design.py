@@ -123,6 +123,20 @@ def _compress_sorted(
     return _fit.Sample(columns, np.add.reduceat(weight[order], starts))
 
 
+class Groups(NamedTuple):
+    """Customers in groups, from one bound to the next, and the parameters of each group: shape (n_groups, n_params)."""
+
+    bounds: list[int]
+    thetas: np.ndarray
+
+    def run(self, loop: Callable[..., None], columns: tuple[np.ndarray, ...], *inputs: np.ndarray) -> np.ndarray:
+        """What `loop(start, stop, *columns, theta, *inputs, out)` makes of each group: shape (n_customers,)."""
+        out = np.empty(self.bounds[-1])
+        for at, (start, stop) in enumerate(pairwise(self.bounds)):
+            loop(start, stop, *columns, self.thetas[at], *inputs, out)
+        return out
+
+
 def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method of a table, asked of each group of customers with equal covariates: of their model without covariates.
 
@@ -148,8 +162,12 @@ def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
         if found == 0:
             return method(plain, Customers(own), *args, **named)
         sorted_columns = [column[order] for column in own]
-        for column in sorted_columns:
+        for column in (*sorted_columns, thetas):
             column.flags.writeable = False  # as kernels want it, once for all groups
+        if self._takes_groups(method.__name__, **named):
+            plain._groups = Groups(bounds.tolist(), thetas)
+            found_by_group = method(plain, Customers(tuple(sorted_columns)), *args, **named)
+            return np.asarray(found_by_group)[np.argsort(order)]
         result: Any = None
         for theta, low, high in zip(thetas.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             rows = Customers(tuple(column[low:high] for column in sorted_columns))

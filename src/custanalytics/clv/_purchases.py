@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +17,7 @@ from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, Number, check_value, check_values
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, refuse
-from custanalytics.clv._design import Customers, Design, each_group
+from custanalytics.clv._design import Customers, Design, Groups, each_group
 from custanalytics.clv._discounting import discounting
 from custanalytics.clv._futures import FINITE
 from custanalytics.clv._kernels import MOST, count_impossible, multiply_by_code
@@ -62,6 +63,7 @@ class PurchaseModel(LaterFutures):
     _unit_columns: ClassVar[tuple[str, ...]] = (RECENCY, T)
     _checks: ClassVar[tuple[Check, ...]] = CHECKS
     _alive_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, t_x, T, theta, out)
+    _groups: Groups | None = None  # of the customers asked about, where each group has parameters of its own
     _alive_slice: ClassVar[int] = _jit.SLICE  # rows that a thread takes at once
     # Sum over k of weights[k] * E[purchases in (T, T + horizons[k]] | alive at T]:
     _purchases_loop: ClassVar[Callable[..., None]]  # loop(start, stop, x, T, theta, horizons, weights, out)
@@ -242,10 +244,21 @@ class PurchaseModel(LaterFutures):
         self, columns: tuple[np.ndarray, ...], theta: np.ndarray, horizons: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         """Sum over k of weights[k] E[purchases in (T, T + horizons[k]] | alive at T], per customer."""
+        if self._groups is not None:
+            return _jit.call(self._groups.run, self._purchases_loop, (columns[0], columns[-1]), horizons, weights)
         result = np.empty(columns[0].size)
         loop_inputs = (columns[0], columns[-1], theta, horizons, weights)
         _jit.run(self._purchases_loop, result.size, *loop_inputs, out=(result,), size=512)
         return result
+
+    def _takes_groups(self, method: str, ahead: float = 0, start: float = 0, **_: Any) -> bool:
+        """Whether a method is for the two loops alone, which can be run with other parameters for each group."""
+        of_loops = type(self)._weighted_purchases is PurchaseModel._weighted_purchases
+        return (
+            (method == "predict_alive" and not ahead)
+            or (method == "predict_purchases" and not start and of_loops)
+            or (method == "predict_discounted_purchases" and of_loops and self._scores_alone())
+        )
 
     def _scores_alone(self) -> bool:
         """Whether what is discounted is a sum of expectations, so that one customer takes no table."""
@@ -261,14 +274,28 @@ class PurchaseModel(LaterFutures):
 
     def _discounted(self, table: Any, horizon: float, rate: float) -> np.ndarray:
         """Discounted purchases, by default from the expectations at several horizons."""
-        return self._weighted_purchases(table, *discounting(horizon, rate, self._memory(), self._bends(horizon)))
+        if self._groups is None:
+            return self._weighted_purchases(table, *discounting(horizon, rate, self._memory(), self._bends(horizon)))
+        columns = self._read(table)
+        return self._alive(columns, self._theta()) * self._discounted_by_group(columns, horizon, rate)
+
+    def _discounted_by_group(self, columns: tuple[np.ndarray, ...], horizon: float, rate: float) -> np.ndarray:
+        """What is discounted given alive: the times at which each group's expectations are taken are its own."""
+        assert self._groups is not None  # the caller has seen it
+        result = np.empty(columns[0].size)
+        for theta, (start, stop) in zip(self._groups.thetas, pairwise(self._groups.bounds), strict=True):
+            self.params_ = dict(zip(self._names, theta.tolist(), strict=True))
+            nodes = discounting(horizon, rate, self._memory(), self._bends(horizon))
+            inputs = (columns[0], columns[-1], theta, *nodes)
+            _jit.call(self._purchases_loop, start, stop, *inputs, out=(result,))
+        return result
 
     def _weighted_purchases(self, table: Any, horizons: np.ndarray, weights: np.ndarray) -> np.ndarray:
         theta = self._theta()
         columns = self._read(table)
         x, _, age = columns
         # Given alive, a customer is (frequency, T): few distinct pairs, so that the costly part is done on them.
-        grouped = _fit.distinct((x, age), most=0.5) if x.size > FEW else None
+        grouped = _fit.distinct((x, age), most=0.5) if x.size > FEW and self._groups is None else None
         if grouped is not None:
             codes, rows = grouped
             x, age = x[rows], age[rows]
@@ -281,6 +308,8 @@ class PurchaseModel(LaterFutures):
         return result
 
     def _alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> np.ndarray:
+        if self._groups is not None:
+            return self._groups.run(self._alive_loop, columns)
         result = np.empty(columns[0].size)
         _jit.run(self._alive_loop, result.size, *columns, theta, out=(result,), size=self._alive_slice)
         return result
