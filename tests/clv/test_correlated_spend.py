@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
@@ -17,7 +19,7 @@ from custanalytics.clv import (
     spend_independence_test,
 )
 from custanalytics.clv._kernels_correlated_spend import log_likelihood_loop
-from custanalytics.exceptions import InvalidDataError
+from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError
 
 PARAMS = {"p": 6.0, "q": 4.0, "v": 15.0, "c": -0.35, "r": 0.8, "alpha": 8.0}
 
@@ -127,3 +129,14 @@ def test_independence_needs_customers_who_differ():
         spend_independence_test({"frequency": [1], "monetary_value": [5.0]}, method="kendall")
     with pytest.raises(TypeError, match=r"spend_independence_test takes no table in an engine"):
         spend_independence_test(pl.DataFrame({"frequency": [1], "monetary_value": [5.0]}).lazy())
+
+
+def test_warnings_name_the_model():
+    table = {"frequency": [1, 2, 0], "T": [9.0, 9.0, 9.0], "monetary_value": [5.0, -1.0, 0.0]}
+    model = CorrelatedGammaGammaModel.from_params(p=6.0, q=0.5, v=15.0, c=0.3, r=0.4, alpha=12.0)
+    with pytest.warns(FitWarning, match="^CorrelatedGammaGammaModel: q <= 1.* 1 of 3 customers"):
+        assert np.isinf(model.predict_spend(table)[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        with pytest.warns(DataQualityWarning, match="^CorrelatedGammaGammaModel leaves out 1 of 2"):
+            CorrelatedGammaGammaModel().fit(table)

@@ -18,7 +18,7 @@ from custanalytics.clv._given_alive import Spend
 from custanalytics.clv._limits import AMOUNTS, CUSTOMERS_SPEND, Limits
 from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError
 
-Q_BELOW_ONE = "GammaGammaModel: q <= 1, so that the mean spend over all customers is infinite"
+Q_BELOW_ONE = "q <= 1, so that the mean spend over all customers is infinite"
 FEW = 20_000  # repeat buyers of a table in an engine up to whom their distinct amounts are collected
 
 # A check is a function of frequency and monetary_value, arrays or expressions alike.
@@ -164,7 +164,8 @@ class GammaGammaModel(LikelihoodModel):
             super().fit(table, y, sample_weight)
         if self.params_["q"] <= 1:
             warn(
-                f"{Q_BELOW_ONE} (q = {self.params_['q']:.3g}). Look for a few extreme amounts, or pass penalty=0.1.",
+                f"{type(self).__name__}: {Q_BELOW_ONE} (q = {self.params_['q']:.3g}). "
+                "Look for a few extreme amounts, or pass penalty=0.1.",
                 FitWarning,
             )
         return self
@@ -238,8 +239,9 @@ class GammaGammaModel(LikelihoodModel):
     def _warn_of_endless(self, endless: int, n: int) -> None:
         if endless:
             warn(
-                f"{Q_BELOW_ONE}: {endless:,} of {n:,} customers, with p * frequency + q <= 1, are given an "
-                "infinite expectation. Replace theirs by the median of the others, or fit with penalty=0.1.",
+                f"{type(self).__name__}: {Q_BELOW_ONE}: {endless:,} of {n:,} customers, with p * frequency + q "
+                "<= 1, are given an infinite expectation. Replace theirs by the median of the others, or fit "
+                "with penalty=0.1.",
                 FitWarning,
             )
 
@@ -312,8 +314,8 @@ class GammaGammaModel(LikelihoodModel):
     def _warn_of_worthless(self, worthless: int, repeats: int) -> None:
         if worthless:
             warn(
-                f"GammaGammaModel leaves out {worthless:,} of {repeats:,} repeat buyers, whose {MONETARY_VALUE} is "
-                "not positive: the model is about purchases that cost something.",
+                f"{type(self).__name__} leaves out {worthless:,} of {repeats:,} repeat buyers, whose "
+                f"{MONETARY_VALUE} is not positive: the model is about purchases that cost something.",
                 DataQualityWarning,
             )
 
