@@ -22,6 +22,7 @@ from custanalytics.clv import (
     ModifiedBetaGeoModel,
     NBDModel,
     ParetoNBDModel,
+    TimeVaryingBetaGeoModel,
     TimeVaryingParetoNBDModel,
 )
 from custanalytics.datasets import load_cdnow, load_donations
@@ -332,3 +333,33 @@ def test_messages(log: pd.DataFrame) -> None:
         AliveDisplay.from_estimator(BG_NBD, horizon=-1)
     with pytest.raises(ValueError, match="'horizon' parameter of PurchasesDisplay must be a float"):
         PurchasesDisplay.from_estimator(BG_NBD, table, [0, 1], horizon=0)
+
+
+def test_groups_are_those_of_customers_who_count() -> None:
+    table = pd.DataFrame({"frequency": [0, 1, 9], "recency": [0.0, 3.0, 8.0], "T": [9.0, 9.0, 9.0]})
+    asked = {"horizon": 3.0, "max_frequency": 1, "sample_weight": [1, 2, 0]}
+    display = PurchasesDisplay.from_estimator(BG_NBD, table, [0, 1, 2], **asked)
+    assert not display.open_ended
+    assert display.ax_.get_xticklabels()[-1].get_text() == "1\n(2)"
+
+
+@pytest.mark.parametrize("frequency", [[0, 1.5], [0, -1]])
+def test_frequencies_are_whole_numbers(frequency: list[float]) -> None:
+    for ask in (
+        lambda: PurchasesDisplay.from_predictions([1, 2], [1, 2], frequency),
+        lambda: FrequencyDisplay.from_estimator(BG_NBD, {"frequency": frequency, "T": [3.0, 4.0]}),
+    ):
+        with pytest.raises(InvalidDataError, match=r"1 of 2 customers have a frequency that is no whole number"):
+            ask()
+    with pytest.raises(InvalidDataError, match="1 of 2 customers have a negative T"):
+        FrequencyDisplay.from_estimator(BG_NBD, {"frequency": [0, 1], "T": [3.0, -4.0]})
+
+
+def test_a_map_of_histories_has_neither_dates_nor_covariates() -> None:
+    model = BetaGeoModel.from_params(r=0.2, alpha=4.4, a=0.8, b=2.4, coefficients={"rate": {"z": 0.5}})
+    with pytest.raises(ValueError, match=r"frequency, recency and T alone; BetaGeoModel needs \['z'\], too"):
+        AliveDisplay.from_estimator(model)
+    assert AliveDisplay.from_estimator(model.with_covariates({"z": 1.0})).p_alive.size
+    dated = TimeVaryingBetaGeoModel.from_params(r=0.2, alpha=4.4, a=0.8, b=2.4, intervals={"start": ["2020-01-01"]})
+    with pytest.raises(ValueError, match=r"TimeVaryingBetaGeoModel needs \['customer_id', 'first_seen'\]"):
+        AliveDisplay.from_estimator(dated)

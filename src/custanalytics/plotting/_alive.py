@@ -10,6 +10,7 @@ from custanalytics import _frames
 from custanalytics._columns import FREQUENCY, RECENCY, UNIT_NAMES, T
 from custanalytics._params import NONE, POSITIVE, UNITS, Having, Number, check_value, integer
 from custanalytics.exceptions import InvalidDataError
+from custanalytics.plotting._models import needed
 from custanalytics.plotting._style import BLUE, INK, SEQUENTIAL, Display, bare, numbers, percent
 
 _CELLS = 52  # most steps of recency that are drawn
@@ -143,6 +144,11 @@ class AliveDisplay(Display):
         Returns
         -------
         AliveDisplay
+
+        Raises
+        ------
+        ValueError
+            If the model also needs covariates or dates.
         """
         check_value("horizon", horizon, (POSITIVE, NONE), cls.__name__)
         asked = "predict_alive" if horizon is None else "predict_purchases"
@@ -150,6 +156,12 @@ class AliveDisplay(Display):
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
         check_value("T", T, (Number(0, closed="neither"),), cls.__name__)
         check_value("time_unit", time_unit, (UNITS, NONE), cls.__name__)
+        if more := needed(estimator):
+            raise ValueError(
+                f"{cls.__name__} draws histories of frequency, recency and T alone; {type(estimator).__name__} needs "
+                f"{more}, too. Draw model.with_covariates(...) where there is that, or the predictions for a table: "
+                f"{cls.__name__}.from_predictions(model.predict_alive(table))."
+            )
         frequency = np.arange(1, max_frequency + 1)
         steps = int(min(_CELLS, max(np.floor(T), 10)))
         recency = T * np.arange(1, steps + 1) / steps

@@ -8,11 +8,11 @@ from typing import Any, Self
 import numpy as np
 
 from custanalytics import _frames
-from custanalytics._columns import FREQUENCY, T
-from custanalytics._params import check_value, integer
+from custanalytics._columns import CUSTOMER_ID, FREQUENCY, T
+from custanalytics._params import check_value, integer, offenders
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.plotting._models import by_name, expected_counts, needed, weights
-from custanalytics.plotting._style import BLUE, INK, SERIES, Display, bare, finite, literal, short
+from custanalytics.plotting._style import BLUE, INK, SERIES, Display, bare, check_counts, finite, literal, short
 
 
 class FrequencyDisplay(Display):
@@ -103,7 +103,7 @@ class FrequencyDisplay(Display):
         Raises
         ------
         InvalidDataError
-            If there are no customers, or a number is missing.
+            If there are no customers, or a number is missing or cannot be.
         """
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
         models = by_name(estimator, ("probability_of_purchases", "predict_count_probabilities"), cls.__name__)
@@ -112,6 +112,11 @@ class FrequencyDisplay(Display):
         if len(frame) == 0:
             raise InvalidDataError(f"{cls.__name__} has no customers to draw: the table has 0 rows.")
         x, ages = (finite(frame, name, cls.__name__) for name in (FREQUENCY, T))
+        ids = frame[CUSTOMER_ID] if CUSTOMER_ID in frame.columns else np.arange(x.size)
+        check_counts(x, FREQUENCY, ids, cls.__name__)
+        if (ages < 0).any():
+            phrase = offenders(ages < 0, ids, f"have a negative {T}")
+            raise InvalidDataError(f"{phrase}. It is the time from the first purchase to the end of the observation.")
         weight = weights(frame, sample_weight, cls.__name__)
         groups = np.minimum(x, max_frequency).astype(np.int64)
         n = np.arange(max_frequency)

@@ -12,7 +12,19 @@ from custanalytics._columns import FREQUENCY
 from custanalytics._holdouts import holdout_counts
 from custanalytics._params import POSITIVE, check_value, integer
 from custanalytics.plotting._models import by_name, weights
-from custanalytics.plotting._style import BLUE, GREY, INK, SERIES, Display, bare, finite, literal, numbers, same_length
+from custanalytics.plotting._style import (
+    BLUE,
+    GREY,
+    INK,
+    SERIES,
+    Display,
+    bare,
+    check_counts,
+    finite,
+    literal,
+    numbers,
+    same_length,
+)
 
 
 class PurchasesDisplay(Display):
@@ -114,7 +126,7 @@ class PurchasesDisplay(Display):
         ValueError
             If the arrays differ in length.
         InvalidDataError
-            If a number is missing.
+            If a number is missing, or a frequency is no whole number.
         """
         several = isinstance(expected, Mapping)
         named = dict(expected) if several else {"expected": expected}
@@ -181,6 +193,7 @@ class PurchasesDisplay(Display):
         cls, frequency: np.ndarray, actual: np.ndarray, expected: Any, max_frequency: int, weight: Any = None
     ) -> Self:
         check_value("max_frequency", max_frequency, (integer(1),), cls.__name__)
+        check_counts(frequency, FREQUENCY, np.arange(frequency.size), cls.__name__)
         weight = np.ones(frequency.size) if weight is None else weight
         labels, codes = np.unique(np.minimum(frequency, max_frequency), return_inverse=True)
         counts = np.bincount(codes, weight)
@@ -195,7 +208,7 @@ class PurchasesDisplay(Display):
             counts=counts[some].astype(np.int64) if (counts % 1 == 0).all() else counts[some],
             actual=means(actual),
             expected={name: means(each) for name, each in expected.items()} if several else means(expected),
-            open_ended=bool(frequency.max() > max_frequency),
+            open_ended=bool((frequency[weight > 0] > max_frequency).any()),
         )
 
     def plot(self, ax: Any = None) -> Self:

@@ -85,6 +85,14 @@ def finite(frame: nw.DataFrame[Any], column: str, owner: str) -> np.ndarray:
     return values
 
 
+def check_counts(values: np.ndarray, name: str, ids: Any, owner: str) -> None:
+    """Refuse what cannot be numbers of purchases."""
+    bad = (values < 0) | (values % 1 != 0)
+    if bad.any():
+        phrase = offenders(bad, ids, f"have a {name} that is no whole number, 0 or more")
+        raise InvalidDataError(f"{phrase}. {owner} draws customers by their number of repeat purchases.")
+
+
 def numbers(values: Any, name: str, owner: str) -> np.ndarray:
     """A one-dimensional array of finite numbers that is not empty: shape (n_customers,)."""
     array = np.asarray(values, dtype=np.float64)
