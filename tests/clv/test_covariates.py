@@ -493,3 +493,12 @@ def test_a_group_without_purchases_leaves_its_coefficient_open_and_the_rest_as_i
     assert model.params_["r"] == pytest.approx(alone.params_["r"], rel=1e-4)
     assert model.standard_errors_["alpha"] == pytest.approx(alone.standard_errors_["alpha"], rel=1e-3)
     assert model.standard_errors_["rate:silent"] == np.inf
+
+
+@pytest.mark.parametrize("coefficients", [[1], {"rate": None}, {"rate": "z"}, {"rate": {3: 1.0}}])
+def test_coefficients_that_are_no_mappings_are_refused(coefficients):
+    with pytest.raises(ValueError, match=r"coefficients.* parameter of BetaGeoModel must be an instance of"):
+        BetaGeoModel.from_params(r=0.2, alpha=4.4, a=0.8, b=2.4, coefficients=coefficients)
+    model = BetaGeoModel.from_params(r=0.2, alpha=4.4, a=0.8, b=2.4, coefficients={"rate": {"z": 0.5}})
+    with pytest.raises(ValueError, match="'covariates' parameter of BetaGeoModel must be an instance of"):
+        model.with_covariates(None)

@@ -320,6 +320,30 @@ def test_other_misunderstandings_are_refused():
         known(TimeVaryingBetaGeoModel).predict_alive(TABLE.assign(first_seen=[None, *TABLE["first_seen"][1:]]))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"coefficients": [1]}, r"'coefficients' parameter of TimeVaryingBetaGeoModel must be an instance"),
+        ({"coefficients": {"rate": None}}, r"coefficients\['rate'\]. parameter .* must be an instance"),
+        ({"coefficients": {"rate": "sale"}}, r"coefficients\['rate'\]. parameter .* must be an instance"),
+        ({"coefficients": {"rate": {3: 1.0}}}, r"a column of coefficients\['rate'\]. parameter"),
+        ({"time_unit": "Q"}, "'time_unit' parameter of TimeVaryingBetaGeoModel must be a str among"),
+        ({"period": "W"}, "'period' parameter of TimeVaryingBetaGeoModel must be a str among"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        TimeVaryingBetaGeoModel.from_params(**BG, intervals=INTERVALS, **given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lifetime_value_refuses_a_model_in_another_unit(kind):
+    value = LifetimeValue(purchases=known(kind, time_unit="D"), spend=5.0)
+    for ask in (value.fit, value.predict, value.transform):
+        with pytest.raises(ValueError, match=rf"LifetimeValue counts time in weeks, .* {kind.__name__}, in days"):
+            ask(TABLE)
+
+
 def test_returns_are_no_purchases():
     returned = pd.concat([LOG, LOG.iloc[1:2].assign(timestamp=LOG["timestamp"].iloc[1] + DAY, amount=-3.0)])
     model = known(TimeVaryingParetoNBDModel)

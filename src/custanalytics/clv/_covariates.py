@@ -15,7 +15,7 @@ from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, InstanceOf, Number, Rule, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, refuse
-from custanalytics.clv._design import Customers, Design, compress
+from custanalytics.clv._design import MAPPING, Customers, Design, check_coefficients, compress
 from custanalytics.clv._grouped_loop import CovariateOptimum, GroupedLoop, MovedPenalty, given_terms
 from custanalytics.clv._purchases import PurchaseModel
 from custanalytics.exceptions import InvalidDataError
@@ -79,13 +79,12 @@ class RateCovariateModel(PurchaseModel):
         """
         effect = {name: params.pop(name) for name in ("dropout_effect",) if name in params}
         model = super().from_params(**params)
+        check_coefficients(coefficients, cls.__name__)
         if not coefficients:
             return model.set_params(**effect)
         given: dict[str, tuple[str, ...]] = {}
         for process, values in coefficients.items():
             given[SETTINGS.get(process, "dropout_covariates")] = tuple(values)
-            for column, value in values.items():
-                check_value(f"coefficients[{process!r}][{column!r}]", value, (Number(closed="neither"),), cls.__name__)
         model.set_params(**{name: columns for name, columns in given.items() if hasattr(model, name)}, **effect)
         design = model._design()
         found = {(process, column) for process, values in coefficients.items() for column in values}
@@ -118,6 +117,7 @@ class RateCovariateModel(PurchaseModel):
             If the columns are not those of the model, or a value is no finite number.
         """
         check_is_fitted(self, "params_")
+        check_value("covariates", covariates, (MAPPING,), type(self).__name__)
         design = self._design()
         columns = () if design is None else design.columns
         if set(covariates) != set(columns):

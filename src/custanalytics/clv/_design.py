@@ -12,8 +12,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines
+from custanalytics._params import NONE, InstanceOf, Number, check_value
 from custanalytics.clv import _fit
 
+MAPPING = InstanceOf((Mapping,))
 FARTHEST = 60.0  # a covariate scales a parameter by at most e^60: beyond, all is over
 FEW = 256  # groups up to which each is compressed by itself
 
@@ -200,3 +202,13 @@ def within(restricted: Any, full: Any) -> bool:
         if np.linalg.matrix_rank(np.vstack((span, rows))) > np.linalg.matrix_rank(span):
             return False
     return True
+
+
+def check_coefficients(coefficients: Any, owner: str) -> None:
+    """Refuse what is no mapping from processes to finite numbers by column; None is no coefficients."""
+    check_value("coefficients", coefficients, (MAPPING, NONE), owner)
+    for process, values in (coefficients or {}).items():
+        check_value(f"coefficients[{process!r}]", values, (MAPPING,), owner)
+        for column, value in values.items():
+            check_value(f"a column of coefficients[{process!r}]", column, (InstanceOf((str,)),), owner)
+            check_value(f"coefficients[{process!r}][{column!r}]", value, (Number(closed="neither"),), owner)

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from custanalytics import _engine_checks, _engines
-from custanalytics._columns import DAYS_PER_UNIT, FREQUENCY, LIFETIME_VALUE, MONETARY_VALUE, RECENCY, T
+from custanalytics._columns import DAYS_PER_UNIT, FREQUENCY, LIFETIME_VALUE, MONETARY_VALUE, RECENCY, UNIT_NAMES, T
 from custanalytics._params import NONE, Having, Number, OneOf, Rule, check_params
 from custanalytics._units import warn_of_unit
 from custanalytics.clv._base import SUMMARY_HINT
@@ -145,6 +145,8 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
         ------
         InvalidDataError
             If the table breaks a rule of one of the models.
+        ValueError
+            If the model of purchases has another `time_unit`.
 
         Warns
         -----
@@ -154,6 +156,7 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
         check_params(self, self._rules)
         if not _engines.is_lazy(table):
             warn_of_unit(table, self.time_unit, type(self).__name__)
+        self._check_unit(self.purchases)
         purchases = BetaGeoModel() if self.purchases is None else clone(self.purchases)
         self.purchases_ = purchases.fit(table, sample_weight=sample_weight)
         if isinstance(self.spend, Real):
@@ -195,12 +198,22 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
 
     def _models(self) -> tuple[Any, Any]:
         if hasattr(self, "purchases_"):
+            self._check_unit(self.purchases_)
             return self.purchases_, self.spend_
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(
                 "This LifetimeValue is not fitted yet. Call fit(table), or pass fitted models as purchases= and spend=."
             )
+        self._check_unit(self.purchases)
         return self.purchases, self.spend
+
+    def _check_unit(self, purchases: Any) -> None:
+        unit = getattr(purchases, "time_unit", self.time_unit)
+        if unit != self.time_unit:
+            raise ValueError(
+                f"{type(self).__name__} counts time in {UNIT_NAMES[self.time_unit]}, and its model of purchases, "
+                f"{type(purchases).__name__}, in {UNIT_NAMES.get(unit, unit)}: give both the time_unit of the table."
+            )
 
     def _added(self, table: Any, purchases: Any, spend: Any) -> nw.LazyFrame[Any]:
         """A table in an engine, checked at once, with the values added where the rows are."""

@@ -11,10 +11,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics._columns import DAYS_PER_UNIT
-from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, Number, OneOf, Rule, check_params, check_value
+from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, OneOf, Rule, check_params
 from custanalytics.clv import _fit
 from custanalytics.clv._calendar import Calendar
 from custanalytics.clv._calendar_futures import CalendarFutures
+from custanalytics.clv._design import check_coefficients
 from custanalytics.clv._walks import PERIODS, CalendarModel
 from custanalytics.clv._windows import Objective, Watched
 from custanalytics.exceptions import FitWarning
@@ -57,18 +58,18 @@ class TimeVaryingModel(CalendarFutures):
         Raises
         ------
         ValueError
-            If a parameter is missing, unknown or not positive, or there is no such process.
+            If a parameter is missing, unknown or not positive, a setting or coefficient is none that can be, or
+            there is no such process.
         """
         settings = {name: params.pop(name) for name in ("time_unit", "period") if name in params}
         model = super().from_params(**params).set_params(intervals=intervals, **settings)
+        check_coefficients(coefficients, cls.__name__)
         given = coefficients or {}
         if not set(given) <= set(model._processes()):
             raise ValueError(f"{cls.__name__} has the processes {list(model._processes())}; got {list(given)}.")
         model.set_params(**{f"{process}_covariates": tuple(each) for process, each in given.items()})
+        model._check_settings()
         pairs = [(process, name) for process, names in model._processes().items() for name in names]
-        for process, name in pairs:
-            value = given[process][name]
-            check_value(f"coefficients[{process!r}][{name!r}]", value, (Number(closed="neither"),), cls.__name__)
         model._keep_point(model._theta(), [given[process][name] for process, name in pairs])
         return model
 
@@ -99,10 +100,7 @@ class TimeVaryingModel(CalendarFutures):
         FitWarning
             If the solver stops short of `tol`, or some parameters are not determined by the data.
         """
-        check_params(self, self._rules)
-        for names in self._processes().values():
-            if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-                raise ValueError(f"Covariates of {type(self).__name__} are distinct names of columns; got {names}.")
+        self._check_settings()
         objective = self._objective(table, sample_weight)
         k, n, units = len(self._names), objective.coefficients, objective.units
         with warnings.catch_warnings():
@@ -146,6 +144,12 @@ class TimeVaryingModel(CalendarFutures):
         watched = self._watch(calendar, table, sample_weight)
         value = self._log_likelihood(calendar, watched, self._theta(), self._coefficients())
         return value / float(watched.weight.sum())
+
+    def _check_settings(self) -> None:
+        check_params(self, self._rules)
+        for names in self._processes().values():
+            if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+                raise ValueError(f"Covariates of {type(self).__name__} are distinct names of columns; got {names}.")
 
     def _objective(self, table: Any, sample_weight: Any) -> Objective:
         """What a fit minimises, given the customers of a table."""
