@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,8 +154,10 @@ def _moments(frame: Any, column: str) -> np.ndarray:
     if frame[column].dtype != nw.String:
         return _frames.times(frame, column)
     try:
-        return np.array(frame[column].to_list(), dtype="datetime64[us]").view(np.int64)
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a zone in the text, which would move it to another clock
+            return np.array(frame[column].to_list(), dtype="datetime64[us]").view(np.int64)
+    except (ValueError, Warning) as error:
         raise InvalidDataError(f"The column {column!r} of intervals must hold dates or datetimes. {error}") from error
 
 
