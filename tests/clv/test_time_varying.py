@@ -268,6 +268,25 @@ def test_an_open_end_reaches_to_infinity():
     np.testing.assert_allclose(worth, model.predict_discounted_purchases(TABLE, 5000.0, 0.01), rtol=1e-9)
 
 
+@pytest.mark.parametrize("start", ["1970-01-01", "2021-03-01"])
+def test_an_end_that_is_that_of_the_observation_reaches_to_it(start):
+    start, days = np.datetime64(start, "us"), np.arange(700, 900)
+    ends = start + days * np.timedelta64(1, "D")
+    intervals = pd.DataFrame({"customer_id": days, "start": start, "end": ends, "sale": 0.5})
+    rows = {
+        "customer_id": days,
+        "first_seen": np.full(days.size, start),
+        "frequency": 0.0 * days,
+        "recency": 0.0 * days,
+    }
+    model = TimeVaryingBetaGeoModel.from_params(
+        r=0.5, alpha=2.0, a=0.8, b=2.5, coefficients={"rate": {"sale": 0.5}}, intervals=intervals, time_unit="Y"
+    )
+    assert (model.predict_alive(pd.DataFrame(rows | {"T": days / 365.25})) == 1.0).all()
+    with pytest.raises(InvalidDataError, match="200 of 200 customers are not covered"):
+        model.predict_alive(pd.DataFrame(rows | {"T": (days + 1e-9) / 365.25}))
+
+
 def with_end(ends):
     return INTERVALS.assign(end=pd.to_datetime(ends))
 
