@@ -189,7 +189,7 @@ def test_bad_tables_are_named():
     splitter = RollingOriginSplit(horizon=1, n_splits=1)
     with pytest.raises(MissingColumnError, match=r"needs the columns \['cutoff'\].*groups=table\['cutoff'\]"):
         next(splitter.split(pd.DataFrame({"a": [1]})))
-    with pytest.raises(TypeError, match="RollingOriginSplit takes a pandas, Polars or PyArrow frame"):
+    with pytest.raises(TypeError, match="RollingOriginSplit takes one table with named columns"):
         next(splitter.split(np.zeros((3, 2))))
     table = table_of([0, 5, 9])
     table.loc[1, "cutoff"] = pd.NaT

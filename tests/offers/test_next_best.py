@@ -324,7 +324,7 @@ def test_parameters_set_after_the_fit_wait_for_the_next_one():
 def test_a_table_without_ids_is_refused():
     with pytest.raises(MissingColumnError, match=r"NextBestOffer needs the columns \['customer_id'\]"):
         NBO.transform(pd.DataFrame({"x": [1]}))
-    with pytest.raises(TypeError, match=r"NextBestOffer.transform takes a pandas, Polars or PyArrow frame"):
+    with pytest.raises(TypeError, match=r"NextBestOffer.transform takes one table with named columns"):
         NBO.transform([1, 2])
 
 
