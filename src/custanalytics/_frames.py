@@ -210,9 +210,12 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
     elif series.implementation.is_pyarrow():
         native = (series + 0.0).to_native() if series.dtype.is_float() else native  # one zero, as elsewhere
         encoded = native.combine_chunks().dictionary_encode()
-        again = encoded.dictionary.dictionary_encode()  # a dictionary that came with the column may repeat itself
-        found = again.indices.take(encoded.indices).fill_null(-1).to_numpy(zero_copy_only=False)
-        uniques = nw.new_series(series.name, again.dictionary.to_pylist(), backend=series.implementation)
+        codes, known = encoded.indices, encoded.dictionary
+        if str(native.type).startswith("dictionary"):  # one that came with the column may repeat itself
+            again = known.dictionary_encode()
+            codes, known = again.indices.take(codes), again.dictionary
+        found = codes.fill_null(-1).to_numpy(zero_copy_only=False)
+        uniques = nw.new_series(series.name, known.to_pylist(), backend=series.implementation)
     else:
         series = series.cast(nw.String) if isinstance(series.dtype, nw.Categorical | nw.Enum) else series
         uniques = series.drop_nulls().unique()

@@ -107,6 +107,7 @@ class Having:
         return "an object with " + ", ".join(f"{method}()" for method in self.methods)
 
 
+REAL = Number(closed="neither")
 POSITIVE = Number(0, closed="neither")
 LEVEL = Number(0, 1, closed="neither")  # of an interval
 NOT_NEGATIVE = Number(0, closed="left")

@@ -11,7 +11,7 @@ from scipy import stats
 from custanalytics import _engines, _frames
 from custanalytics._columns import EXPECTED_SPEND, FREQUENCY, MONETARY_VALUE, RECENCY, T
 from custanalytics._engine_checks import Check, absent
-from custanalytics._params import Number, OneOf, check_params, check_value
+from custanalytics._params import REAL, OneOf, check_params, check_value
 from custanalytics.clv import _fit, _kernels_correlated_spend
 from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._gamma_gamma import CHECKS, GammaGammaModel
@@ -20,7 +20,6 @@ from custanalytics.clv._limits import AMOUNTS, CUSTOMERS_SPEND, Limits
 from custanalytics.clv._nbd import NBDModel
 from custanalytics.exceptions import InvalidDataError
 
-REAL = Number(closed="neither")
 REMEDY = "It is the time from the first purchase to the end of the observation."
 OWN_CHECKS = (
     *(Check(each.phrase, each.remedy, lambda x, age, m, own=each: own.broken(x, m)) for each in CHECKS),

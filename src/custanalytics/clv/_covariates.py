@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
 from custanalytics._engine_checks import Check, absent
-from custanalytics._params import NOT_NEGATIVE, InstanceOf, Number, Rule, check_value
+from custanalytics._params import NOT_NEGATIVE, REAL, InstanceOf, Rule, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, refuse
 from custanalytics.clv._design import MAPPING, Customers, Design, check_coefficients, compress
@@ -123,7 +123,7 @@ class RateCovariateModel(PurchaseModel):
         if set(covariates) != set(columns):
             raise ValueError(f"{type(self).__name__} has the covariates {list(columns)}; got {list(covariates)}.")
         for name, value in covariates.items():
-            check_value(f"covariates[{name!r}]", value, (Number(closed="neither"),), type(self).__name__)
+            check_value(f"covariates[{name!r}]", value, (REAL,), type(self).__name__)
         values = np.array([[float(covariates[name]) for name in columns]])
         return self._without_covariates(self._baseline() if design is None else self._thetas(values)[0])
 

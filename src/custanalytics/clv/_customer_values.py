@@ -24,7 +24,7 @@ from custanalytics._columns import (
     T,
 )
 from custanalytics._output import FrameTransformer
-from custanalytics._params import NOT_NEGATIVE, Number, Rule, check_params, check_value, integer
+from custanalytics._params import NOT_NEGATIVE, REAL, Rule, check_params, check_value, integer
 from custanalytics._units import warn_of_unit
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._discounting import FADED, discounting, force_of_discount
@@ -33,8 +33,6 @@ from custanalytics.clv._gamma_gamma import GammaGammaModel
 from custanalytics.clv._given_alive import Spend
 from custanalytics.clv._purchases import PurchaseModel
 from custanalytics.clv._walks import CalendarModel
-
-AMOUNT = Number(closed="neither")
 
 
 class ValueScore(NamedTuple):
@@ -160,7 +158,7 @@ class CustomerValues(FrameTransformer):
         _refuse_calendar(purchases, f"{type(self).__name__}.score_one", "of that customer")
         horizon = float(self.horizon)
         row = {FREQUENCY: [frequency], RECENCY: [recency], "T": [T], MONETARY_VALUE: [monetary_value]}
-        if not AMOUNT.accepts(monetary_value):
+        if not REAL.accepts(monetary_value):
             raise ValueError(f"monetary_value must be a finite number. Got {monetary_value!r} instead.")
         if isinstance(purchases, PurchaseModel) and purchases._scores_alone():
             alive, ahead = purchases.score_one(frequency, recency, T, horizon)

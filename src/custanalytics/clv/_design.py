@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines
-from custanalytics._params import NONE, InstanceOf, Number, check_value
+from custanalytics._params import NONE, REAL, TEXT, InstanceOf, check_value
 from custanalytics.clv import _fit
 
 MAPPING = InstanceOf((Mapping,))
@@ -168,8 +168,9 @@ def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
             column.flags.writeable = False  # as kernels want it, once for all groups
         if self._takes_groups(method.__name__, **named):
             plain._groups = Groups(bounds.tolist(), thetas)
-            found_by_group = method(plain, Customers(tuple(sorted_columns)), *args, **named)
-            return np.asarray(found_by_group)[np.argsort(order)]
+            by_row = np.empty(order.size)
+            by_row[order] = method(plain, Customers(tuple(sorted_columns)), *args, **named)
+            return by_row
         result: Any = None
         for theta, low, high in zip(thetas.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             rows = Customers(tuple(column[low:high] for column in sorted_columns))
@@ -210,5 +211,5 @@ def check_coefficients(coefficients: Any, owner: str) -> None:
     for process, values in (coefficients or {}).items():
         check_value(f"coefficients[{process!r}]", values, (MAPPING,), owner)
         for column, value in values.items():
-            check_value(f"a column of coefficients[{process!r}]", column, (InstanceOf((str,)),), owner)
-            check_value(f"coefficients[{process!r}][{column!r}]", value, (Number(closed="neither"),), owner)
+            check_value(f"a column of coefficients[{process!r}]", column, (TEXT,), owner)
+            check_value(f"coefficients[{process!r}][{column!r}]", value, (REAL,), owner)

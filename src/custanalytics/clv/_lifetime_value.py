@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 from custanalytics import _engine_checks, _engines
 from custanalytics._columns import DAYS_PER_UNIT, FREQUENCY, LIFETIME_VALUE, MONETARY_VALUE, RECENCY, UNIT_NAMES, T
-from custanalytics._params import NONE, Having, Number, OneOf, Rule, check_params
+from custanalytics._params import NONE, REAL, Having, Number, OneOf, Rule, check_params
 from custanalytics._units import warn_of_unit
 from custanalytics.clv._base import SUMMARY_HINT
 from custanalytics.clv._beta_geo import BetaGeoModel
@@ -104,7 +104,7 @@ class LifetimeValue(ValueUncertainty, CustomerValues, Saved):
         "horizon": (Number(0),),
         "discount_rate": (Number(0, closed="left"),),
         "time_unit": (OneOf(tuple(DAYS_PER_UNIT)),),
-        "margin": (Number(closed="neither"),),
+        "margin": (REAL,),
     }
 
     def __init__(
