@@ -31,6 +31,7 @@ _TO_INTEGER = 6755399441055744.0  # added and taken off, rounds to the nearest i
 _BIAS = np.int64(1023)
 _FIFTY_TWO = np.int64(52)
 _DEEPEST = -745.2  # below, e^ is 0
+_LARGEST = 1.7976931348623157e308
 
 
 @kernel
@@ -157,8 +158,11 @@ def log_lane(y):
 
 @kernel
 def log1p_lane(u):
-    """Logarithm of 1 + u for u >= 0 (beyond 1e300 that of 1e300), free of branches; relative error below 4 eps."""
-    u = min(u, 1e300)
+    """Logarithm of 1 + u for u >= 0, free of branches; relative error below 4 eps.
+
+    Of infinity, that of the largest double.
+    """
+    u = min(u, _LARGEST)
     base = 1.0 + u
     return log_lane(base) + (u - (base - 1.0)) / base  # the last term makes up for the rounding of base
 

@@ -166,6 +166,23 @@ def test_customers_add_up_in_any_order() -> None:
         np.testing.assert_allclose(out[0], np.sum(alone, axis=0), rtol=1e-12)
 
 
+def test_a_customer_gets_the_same_bits_in_any_company() -> None:
+    """Whatever else the lanes are about, how many of them are in use, and however many panels each one takes."""
+    rng = np.random.default_rng(24)
+    cases = np.array(random_cases(150, seed=24))
+    for theta in (CDNOW, np.array([30.0, 0.5, 2.0, 0.1]), np.array([1e-3, 10.0, 1e-3, 1e3])):
+        x, t_x, T = cases[:, 0], cases[:, 1], cases[:, 2]
+        alone = [[alive((*row, *theta)), *evaluate((*row, *theta), width=15)] for row in cases[:, :3]]
+        for n in (2, 3, 15, 16, 17, 33, 150):
+            rows = rng.permutation(len(cases))[:n]
+            columns = [np.ascontiguousarray(column[rows]) for column in (x, t_x, T)]
+            share, parts = np.empty(n), np.empty((n, 1, 15))
+            _jit.run(kernels.alive_loop, n, *columns, theta, out=(share,))
+            thetas = np.repeat(theta[None], n, axis=0)
+            _jit.call(kernels.grouped_loop, np.arange(n + 1), *columns, np.ones(n), thetas, out=(parts,))
+            np.testing.assert_array_equal(np.column_stack([share, parts[:, 0]]), np.array(alone)[rows])
+
+
 SWITCHES: dict[str, list[Case]] = {
     "which scale is smaller": [
         (3, 10, 20, 0.5, 10.0, 0.6, 10.0 * factor) for factor in (1 - 1e-9, 1.0, 1 + 1e-9, 1e-6, 1e6)

@@ -19,6 +19,7 @@ from custanalytics.clv._kernels_grouping import (
 )
 
 MOST_VALUES = 1 << 16  # distinct values in a slice of a column up to which it is numbered by a table
+FEW = 4096  # rows up to which they are sorted as they are, for their numbers would take longer
 TYPICAL = 1e3  # times the geometric mean: what no ordinary amounts have for a mean
 LARGEST_KEY, LARGEST_SHORT_KEY = 1 << 62, 1 << 31
 
@@ -69,7 +70,7 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
     The same whatever the order of the rows.
     """
     places = (0, *range(len(columns) - 1, 0, -1))
-    if weight is None and (digits := _digits(columns)) is not None:
+    if weight is None and columns[0].size > FEW and (digits := _digits(columns)) is not None:
         keys = _keys(digits, places)
         keys.sort()
         unique, ends = np.empty(keys.size, keys.dtype), np.empty(keys.size)
@@ -92,7 +93,7 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
             codes, weight = codes[at], weight[at]
         sums = np.bincount(codes, weights=weight, minlength=rows.size)
     columns = tuple(column[rows] for column in columns)
-    digits = _digits(columns)
+    digits = _digits(columns) if rows.size > FEW else None
     order = (
         np.lexsort([columns[at] for at in reversed(places)]) if digits is None else np.argsort(_keys(digits, places))
     )

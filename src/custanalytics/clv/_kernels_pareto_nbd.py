@@ -1,4 +1,6 @@
-"""Loops of the Pareto/NBD model over customers."""
+"""Loops of the Pareto/NBD model over customers, which go through them lane by lane as `_kernels_decay` does."""
+
+# mypy: allow-untyped-defs
 
 from __future__ import annotations
 
@@ -6,197 +8,50 @@ import math
 
 import numpy as np
 
-from custanalytics._jit import fma, kernel
-from custanalytics._special import digamma_rising, exp_lane, expm1_lane, log1p_lane, log_add, log_rising
-
-# A Gauss-Legendre rule on [0, 1], used panel by panel.
-NODES = 16  # a multiple of what a processor computes at once
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
-_NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
-
-# On a panel the logarithm of the integrand may change by _STEEP, and by a little more where the integrand has
-# already decayed; a panel is never wider than _WIDEST, for the integrand has singularities at the distance π from
-# the real line. What is left once the integrand has decayed by exp(-_NEGLIGIBLE) is dropped.
-_STEEP = 12.0
-_WIDEST = 4.0
-_NEGLIGIBLE = 38.0
+from custanalytics._jit import kernel
+from custanalytics._special import digamma_rising, exp_lane, log1p_lane, log_lane, log_rising
+from custanalytics.clv import _kernels_decay as decay
+from custanalytics.clv._kernels_decay import LANES, LOG_A, LOG_B, LOG_INTEGRAL, MOMENTS, A, B, P, Q, decay_integrals
 
 _SMALLEST = 5e-324
-WORKSPACE = 16 + 6 * NODES  # moments, and what decay_integral keeps of the nodes of a panel
+
+# More rows of lanes: customers and parameters, what of the likelihood comes before its derivatives, and the value with
+# four first derivatives and ten second ones.
+_X, _T_X, _AGE, _WEIGHT, _R, _ALPHA, _S, _BETA, _LOG_S, _RISING, _RISING_BY_R, _BEND = (
+    decay.USED + LANES * row for row in range(12)
+)
+_A_BEFORE, _B_BEFORE, _TOTAL, _ALIVE, _ODDS, _AT, _VALUE = (decay.USED + LANES * row for row in range(12, 19))
+_USED = _VALUE + 15 * LANES
 
 
 @kernel
-def decay_integral(p, q, a, b, log_a, log_b, order, moments):
-    """Integral of (1 + w/a)^-p (1 + w/b)^-q dw/b from 0 to where the bases are exp(log_a), exp(log_b).
-
-    Returns its logarithm (error below 1e-12). Under its integrand, fills `moments` from order 1 on with the means of
-    log(1 + w/a), 1/(1 + w/a), (w/a)/(1 + w/a) and of the same three with b (relative error below 1e-11), and at order
-    2 with the means of the ten products of two of log(1 + w/a), (w/a)/(1 + w/a) and the same with b.
-
-    The variable is y = log(1 + w/c) with c the smaller of a and b. In it the integrand is exp(-steep y) times
-    (1 + rho (e^y - 1))^-bend, smooth on the scale of one whatever a and b are, and all terms are positive.
-    """
-    near, far, steep, bend, end = a, b, p - 1.0, q, log_a
-    if b < a:
-        near, far, steep, bend, end = b, a, q - 1.0, p, log_b
-    rho = near / far
-    nodes = (moments.size - 16) // 6  # which is NODES, but not known to the compiler: it would unroll the loops
-    ys, excess = moments[16 : 16 + nodes], moments[16 + nodes : 16 + 2 * nodes]
-    zs, gs = moments[16 + 2 * nodes : 16 + 3 * nodes], moments[16 + 3 * nodes : 16 + 4 * nodes]
-    near_falls, far_falls = moments[16 + 4 * nodes : 16 + 5 * nodes], moments[16 + 5 * nodes : 16 + 6 * nodes]
-    lo, decay, least, slope = 0.0, 0.0, 0.0, bend * rho
-    total = near_log = near_inverse = near_share = far_log = far_inverse = far_share = 0.0
-    nl_nl = nl_ns = ns_ns = nl_fl = nl_fs = ns_fl = ns_fs = fl_fl = fl_fs = fs_fs = 0.0
-    while True:
-        allowed = _STEEP + 0.5 * (decay - least)
-        panel = min(end - lo, _WIDEST, allowed / (abs(steep) + slope))
-        growth = math.expm1(lo + panel)
-        slope = bend * rho * (1.0 + growth) / (1.0 + rho * growth)
-        while (abs(steep) + slope) * panel > 1.001 * allowed:  # steeper at its end than at its beginning
-            panel = max(0.5 * panel, allowed / (abs(steep) + slope))
-            growth = math.expm1(lo + panel)
-            slope = bend * rho * (1.0 + growth) / (1.0 + rho * growth)
-        for k in range(nodes):  # nothing but arithmetic: vectorised
-            ys[k] = lo + panel * _NODES[k]
-            excess[k] = expm1_lane(ys[k])
-        for k in range(nodes):
-            zs[k] = log1p_lane(rho * excess[k])
-        for k in range(nodes):
-            gs[k] = panel * _WEIGHTS[k] * exp_lane(-fma(steep, ys[k], bend * zs[k]))
-        for k in range(nodes):
-            total += gs[k]
-        if order > 0:
-            for k in range(nodes):
-                near_falls[k], far_falls[k] = 1.0 / (1.0 + excess[k]), 1.0 / (1.0 + rho * excess[k])
-            for k in range(nodes):
-                g, grown = gs[k], gs[k] * excess[k]
-                near_log = fma(g, ys[k], near_log)
-                near_inverse = fma(g, near_falls[k], near_inverse)
-                near_share = fma(grown, near_falls[k], near_share)
-                far_log = fma(g, zs[k], far_log)
-                far_inverse = fma(g, far_falls[k], far_inverse)
-                far_share = fma(grown, rho * far_falls[k], far_share)
-        if order == 2:
-            for k in range(nodes):
-                y, z, near_part, far_part = ys[k], zs[k], excess[k] * near_falls[k], rho * excess[k] * far_falls[k]
-                g_y, g_z, g_near = gs[k] * y, gs[k] * z, gs[k] * near_part
-                nl_nl, nl_ns, nl_fl = fma(g_y, y, nl_nl), fma(g_y, near_part, nl_ns), fma(g_y, z, nl_fl)
-                ns_ns, ns_fl, fl_fl = fma(g_near, near_part, ns_ns), fma(g_near, z, ns_fl), fma(g_z, z, fl_fl)
-                nl_fs, ns_fs = fma(g_y, far_part, nl_fs), fma(g_near, far_part, ns_fs)
-                fl_fs, fs_fs = fma(g_z, far_part, fl_fs), fma(gs[k] * far_part, far_part, fs_fs)
-        lo += panel
-        decay = steep * lo + bend * math.log1p(rho * growth)
-        least = min(least, decay)
-        if end - lo <= 1e-15 * end or decay - least > _NEGLIGIBLE:
-            break
-    if b < a:
-        near_log, near_inverse, near_share, far_log, far_inverse, far_share = (
-            far_log, far_inverse, far_share, near_log, near_inverse, near_share
-        )  # fmt: skip
-        nl_nl, nl_ns, ns_ns, fl_fl, fl_fs, fs_fs = fl_fl, fl_fs, fs_fs, nl_nl, nl_ns, ns_ns
-        nl_fs, ns_fl = ns_fl, nl_fs
-    share = 1.0 / total
-    moments[0], moments[1], moments[2] = near_log * share, near_inverse * share, near_share * share
-    moments[3], moments[4], moments[5] = far_log * share, far_inverse * share, far_share * share
-    moments[6], moments[7], moments[8], moments[9] = nl_nl * share, nl_ns * share, nl_fl * share, nl_fs * share
-    moments[10], moments[11], moments[12] = ns_ns * share, ns_fl * share, ns_fs * share
-    moments[13], moments[14], moments[15] = fl_fl * share, fl_fs * share, fs_fs * share
-    return math.log(total * (near / b))
-
-
-@kernel
-def curvature(x, t_x, T, r, alpha, s, beta, growth, alive, dead, moments, result):
-    """Second derivatives by the logarithms of r, alpha, s, beta: the upper triangle, into result[5:].
-
-    With f the derivatives of the logarithm of the integrand, they are the mean of the derivatives of f plus the
-    covariance of f, given the data. Those who are dead contribute a covariance of their own, k_i k_j times that of
-    the four moments, and together with those alive one between the two groups. `growth` is log(1 + t_x/alpha),
-    log(1 + T/alpha) and the same two with beta.
-    """
-    a, b = alpha + t_x, beta + t_x
-    a_before, a_until, b_before, b_until = growth
-    a_part, b_part = T / (alpha + T), T / (beta + T)
-    alive_r = -r * a_until
-    alive_alpha = (r + x) * a_part - x
-    alive_s = -s * b_until
-    alive_beta = s * b_part
-    a_dead = t_x / a + alpha / a * moments[2]
-    b_dead = t_x / b + beta / b * moments[5]
-    dead_r = -r * (a_before + moments[0])
-    dead_alpha = (r + x) * a_dead - x
-    dead_s = -s * (b_before + moments[3])
-    dead_beta = (s + 1.0) * b_dead - 1.0
-    # means of u alpha/(alpha + u)^2 and of u beta/(beta + u)^2 among the dead
-    a_bend = alpha / a * (t_x / a + (alpha - t_x) / a * moments[2] - alpha / a * moments[10])
-    b_bend = beta / b * (t_x / b + (beta - t_x) / b * moments[5] - beta / b * moments[15])
-    between = alive * dead
-    by_r, by_alpha = dead_r - alive_r, dead_alpha - alive_alpha
-    by_s, by_beta = dead_s + 1.0 - alive_s, dead_beta - alive_beta
-    k_r, k_alpha, k_s, k_beta = -r, (r + x) * alpha / a, -s, (s + 1.0) * beta / b
-    m_r, m_alpha, m_s, m_beta = moments[0], moments[2], moments[3], moments[5]
-    result[5] = between * by_r * by_r + dead * k_r * k_r * (moments[6] - m_r * m_r)
-    result[6] = between * by_r * by_alpha + dead * k_r * k_alpha * (moments[7] - m_r * m_alpha)
-    result[7] = between * by_r * by_s + dead * k_r * k_s * (moments[8] - m_r * m_s)
-    result[8] = between * by_r * by_beta + dead * k_r * k_beta * (moments[9] - m_r * m_beta)
-    result[9] = between * by_alpha * by_alpha + dead * k_alpha * k_alpha * (moments[10] - m_alpha * m_alpha)
-    result[10] = between * by_alpha * by_s + dead * k_alpha * k_s * (moments[11] - m_alpha * m_s)
-    result[11] = between * by_alpha * by_beta + dead * k_alpha * k_beta * (moments[12] - m_alpha * m_beta)
-    result[12] = between * by_s * by_s + dead * k_s * k_s * (moments[13] - m_s * m_s)
-    result[13] = between * by_s * by_beta + dead * k_s * k_beta * (moments[14] - m_s * m_beta)
-    result[14] = between * by_beta * by_beta + dead * k_beta * k_beta * (moments[15] - m_beta * m_beta)
-    result[5] += alive * alive_r + dead * dead_r
-    result[6] += r * (alive * a_part + dead * a_dead)
-    result[9] -= (r + x) * (alive * a_part * (alpha / (alpha + T)) + dead * a_bend)
-    result[12] += alive * alive_s + dead * dead_s
-    result[13] += s * (alive * b_part + dead * b_dead)
-    result[14] -= alive * s * b_part * (beta / (beta + T)) + dead * (s + 1.0) * b_bend
-
-
-@kernel
-def log_likelihood(x, t_x, T, r, alpha, s, beta, order, moments, result):
-    """Log-likelihood of one customer and its derivatives, without the terms in x and r alone.
-
-    Fills `result` with the value, the derivatives by r, alpha, s, beta and, at order 2, the ten second derivatives
-    by their logarithms. What is left out, log Γ(r + x) - log Γ(r), is the same for all customers with this x.
-
-    Relative to the density at t_x, the likelihood is the sum of the ways to see nothing afterwards: alive at T,
-    or dropped out at some u in between. The gradient is the mean, given the data, over the time u at which the
-    customer was last alive (T if alive now).
-    """
-    a, b, gap = alpha + t_x, beta + t_x, T - t_x
-    a_before, b_before = math.log1p(t_x / alpha), math.log1p(t_x / beta)
-    log_a, log_b = math.log1p(gap / a), math.log1p(gap / b)
-    log_total, alive, odds = 0.0, 1.0, 0.0
-    moments[:16] = 0.0
-    if gap > 0.0:
-        log_alive = -(r + x) * log_a - s * log_b
-        log_integral = decay_integral(r + x, s + 1.0, a, b, log_a, log_b, order, moments)
-        log_total = log_add(log_alive, math.log(s) + log_integral)
-        alive = math.exp(log_alive - log_total)
-        odds = math.exp(log_integral - log_total)  # P(dead)/s, which has a limit as s goes to 0
-    dead = s * odds
-    a_log, a_inverse, a_share = moments[0], moments[1], moments[2]
-    b_log, b_inverse, b_share = moments[3], moments[4], moments[5]
-    a_part, b_part = (
-        t_x / a * a_inverse + a_share,
-        t_x / b * b_inverse + b_share,
-    )  # means of u/(alpha + u), u/(beta + u)
-    result[0] = -r * a_before - x * math.log(a) - s * b_before + log_total
-    result[1] = -a_before - alive * log_a - dead * a_log
-    result[2] = alive * (r * T / alpha - x) / (alpha + T) + dead * (r / alpha * a_part - x / a * a_inverse)
-    result[3] = odds - b_before - alive * log_b - dead * b_log
-    result[4] = alive * (s * T / beta) / (beta + T) + dead * (s / beta * b_part - b_inverse / b)
-    if order == 2:
-        growth = (a_before, a_before + log_a, b_before, b_before + log_b)
-        curvature(x, t_x, T, r, alpha, s, beta, growth, alive, dead, moments, result)
-    if x == 0.0 and gap > 0.0 and log_total > -0.5:
-        # P(a purchase by T) may be tiny, and is then lost in 1 less it: take it as an integral of its own, over
-        # the time of the first purchase.
-        buys = r * math.exp(decay_integral(s, r + 1.0, b, a, log_b, log_a, 1, moments))
-        odds = buys / (1.0 - buys)
-        result[0] = math.log1p(-buys)
-        result[3] = odds * moments[0]
-        result[4] = -odds * (s / beta) * moments[2]
+def grouped_loop(bounds, x, t_x, T, weight, thetas, parts):
+    """`log_likelihood_loop` of the rows from each bound to the next, with parameters and a result of their own."""
+    order = 2 if parts.shape[2] > 5 else 1
+    lanes, points, owner = np.zeros(_USED), np.empty(decay.POINTS), np.zeros(LANES, np.int64)
+    taken = 0
+    for group in range(len(thetas)):
+        r, alpha, s, beta = thetas[group, 0], thetas[group, 1], thetas[group, 2], thetas[group, 3]
+        log_s, counted, rising, rising_by_r, bend, bent = math.log(s), 0.0, 0.0, 0.0, 0.0, 0.0
+        parts[group] = 0.0
+        for i in range(bounds[group], bounds[group + 1]):
+            if x[i] != counted:  # once per distinct x where they come in order
+                if x[i] < counted:
+                    bend, bent = 0.0, 0.0
+                counted = x[i]
+                rising, rising_by_r = log_rising(r, counted), digamma_rising(r, counted)
+                while order == 2 and bent < counted:  # second derivative by log r of log(r (r + 1) … (r + x - 1))
+                    bend += r * bent / ((r + bent) * (r + bent))
+                    bent += 1.0
+            lanes[_X + taken], lanes[_T_X + taken], lanes[_AGE + taken] = x[i], t_x[i], T[i]
+            lanes[_R + taken], lanes[_ALPHA + taken], lanes[_S + taken], lanes[_BETA + taken] = r, alpha, s, beta
+            lanes[_LOG_S + taken], lanes[_WEIGHT + taken], owner[taken] = log_s, weight[i], group
+            lanes[_RISING + taken], lanes[_RISING_BY_R + taken], lanes[_BEND + taken] = rising, rising_by_r, bend
+            taken += 1
+            if taken == LANES:
+                _add_to_groups(taken, order, lanes, points, owner, parts)
+                taken = 0
+    _add_to_groups(taken, order, lanes, points, owner, parts)
 
 
 @kernel
@@ -205,50 +60,204 @@ def log_likelihood_loop(start, stop, x, t_x, T, weight, theta, out):
 
     Where `out` has room for them, also of the ten second derivatives by the logarithms of the parameters.
     """
-    r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
-    order = 2 if out.shape[1] > 5 else 1
-    moments, result = np.empty(WORKSPACE), np.empty(15)
-    row = out[0]
-    row[:] = 0.0
-    counted, rising, rising_by_r, bend, bent = 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(start, stop):
-        if x[i] != counted:  # once per distinct x where they come in order
-            if x[i] < counted:
-                bend, bent = 0.0, 0.0
-            counted = x[i]
-            rising, rising_by_r = log_rising(r, counted), digamma_rising(r, counted)
-            while order == 2 and bent < counted:  # second derivative by log r of log(r (r + 1) … (r + x - 1))
-                bend += r * bent / ((r + bent) * (r + bent))
-                bent += 1.0
-        log_likelihood(x[i], t_x[i], T[i], r, alpha, s, beta, order, moments, result)
-        result[0] += rising
-        result[1] += rising_by_r
-        result[5] += bend
-        for k in range(out.shape[1]):
-            row[k] += weight[i] * result[k]
-
-
-@kernel
-def grouped_loop(bounds, x, t_x, T, weight, thetas, parts):
-    """`log_likelihood_loop` of the rows from each bound to the next, with parameters and a result of their own."""
-    for group in range(len(thetas)):
-        log_likelihood_loop(bounds[group], bounds[group + 1], x, t_x, T, weight, thetas[group], parts[group])
+    grouped_loop(np.array([start, stop]), x, t_x, T, weight, theta.reshape(1, 4), out.reshape(1, 1, out.shape[1]))
 
 
 @kernel
 def alive_loop(start, stop, x, t_x, T, theta, out):
     """P(alive at T), per customer; never 0, so that an infinite expectation stays infinite when multiplied by it."""
-    r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
-    moments = np.empty(WORKSPACE)
-    for i in range(start, stop):
-        gap, a, b = T[i] - t_x[i], alpha + t_x[i], beta + t_x[i]
-        if gap > 0.0:
-            log_a, log_b = math.log1p(gap / a), math.log1p(gap / b)
-            log_alive = -(r + x[i]) * log_a - s * log_b
-            log_dead = math.log(s) + decay_integral(r + x[i], s + 1.0, a, b, log_a, log_b, 0, moments)
-            out[i] = max(math.exp(log_alive - log_add(log_alive, log_dead)), _SMALLEST)
-        else:
-            out[i] = 1.0
+    lanes, points = np.zeros(_USED), np.empty(decay.POINTS)
+    for i in range(LANES):
+        lanes[_R + i], lanes[_ALPHA + i], lanes[_S + i], lanes[_BETA + i] = theta[0], theta[1], theta[2], theta[3]
+        lanes[_LOG_S + i] = math.log(theta[2])
+    for first in range(start, stop, LANES):
+        n = min(LANES, stop - first)
+        for i in range(n):
+            lanes[_X + i], lanes[_T_X + i], lanes[_AGE + i] = x[first + i], t_x[first + i], T[first + i]
+        _see(n, 0, lanes, points)
+        for i in range(n):
+            out[first + i] = max(lanes[_ALIVE + i], _SMALLEST)
+
+
+@kernel
+def _add_to_groups(n, order, lanes, points, owner, parts):
+    """Add the log-likelihoods of the first `n` lanes and their derivatives to the sums of the groups they belong to.
+
+    Relative to the density at t_x, the likelihood is the sum of the ways to see nothing afterwards: alive at T,
+    or dropped out at some u in between. The gradient is the mean, given the data, over the time u at which the
+    customer was last alive (T if alive now).
+    """
+    _see(n, order, lanes, points)
+    _differentiate(n, lanes)
+    if order == 2:
+        _differentiate_twice(n, lanes)
+    _mend_unlikely(n, lanes, points)
+    for i in range(n):
+        lanes[_VALUE + i] += lanes[_RISING + i]
+        lanes[_VALUE + LANES + i] += lanes[_RISING_BY_R + i]
+        lanes[_VALUE + 5 * LANES + i] += lanes[_BEND + i]
+    first = 0
+    while first < n:
+        group, last = owner[first], first + 1
+        while last < n and owner[last] == group:
+            last += 1
+        for k in range(parts.shape[2]):
+            total = parts[group, 0, k]
+            for i in range(first, last):
+                total += lanes[_WEIGHT + i] * lanes[_VALUE + k * LANES + i]
+            parts[group, 0, k] = total
+        first = last
+
+
+@kernel
+def _see(n, order, lanes, points):
+    """The logarithm of the chance of what was seen, relative to the density at t_x; P(alive), P(dead)/s, moments."""
+    for i in range(n):
+        a, b, gap = (
+            lanes[_ALPHA + i] + lanes[_T_X + i], lanes[_BETA + i] + lanes[_T_X + i], lanes[_AGE + i] - lanes[_T_X + i]
+        )  # fmt: skip
+        lanes[P + i], lanes[Q + i] = lanes[_R + i] + lanes[_X + i], lanes[_S + i] + 1.0
+        lanes[A + i], lanes[B + i] = a, b
+        lanes[LOG_A + i], lanes[LOG_B + i] = log1p_lane(gap / a), log1p_lane(gap / b)
+    decay_integrals(n, order, lanes, points)
+    for i in range(n):
+        log_alive = -lanes[P + i] * lanes[LOG_A + i] - lanes[_S + i] * lanes[LOG_B + i]
+        log_dead = lanes[_LOG_S + i] + lanes[LOG_INTEGRAL + i]
+        total = max(log_alive, log_dead) + log1p_lane(exp_lane(-abs(log_alive - log_dead)))
+        lanes[_TOTAL + i] = total
+        lanes[_ALIVE + i] = exp_lane(log_alive - total)
+        lanes[_ODDS + i] = exp_lane(lanes[LOG_INTEGRAL + i] - total)  # P(dead)/s, which has a limit as s goes to 0
+
+
+@kernel
+def _differentiate(n, lanes):
+    """The log-likelihood and its derivatives by r, alpha, s, beta, without the terms in x and r alone.
+
+    What is left out, log Γ(r + x) - log Γ(r), is the same for all customers with this x.
+    """
+    for i in range(n):
+        lanes[_A_BEFORE + i] = log1p_lane(lanes[_T_X + i] / lanes[_ALPHA + i])
+        lanes[_B_BEFORE + i] = log1p_lane(lanes[_T_X + i] / lanes[_BETA + i])
+        lanes[_VALUE + i] = log_lane(lanes[A + i])
+    for i in range(n):
+        x, t_x, T, r, alpha = lanes[_X + i], lanes[_T_X + i], lanes[_AGE + i], lanes[_R + i], lanes[_ALPHA + i]
+        alive, dead, a = lanes[_ALIVE + i], lanes[_S + i] * lanes[_ODDS + i], lanes[A + i]
+        a_log, a_inverse, a_share = (
+            lanes[MOMENTS + i], lanes[MOMENTS + LANES + i], lanes[MOMENTS + 2 * LANES + i]
+        )  # fmt: skip
+        a_part = t_x / a * a_inverse + a_share  # mean of u/(alpha + u)
+        before = -r * lanes[_A_BEFORE + i] - x * lanes[_VALUE + i] - lanes[_S + i] * lanes[_B_BEFORE + i]
+        lanes[_VALUE + i] = before + lanes[_TOTAL + i]
+        lanes[_VALUE + LANES + i] = -lanes[_A_BEFORE + i] - alive * lanes[LOG_A + i] - dead * a_log
+        lanes[_VALUE + 2 * LANES + i] = alive * (r * T / alpha - x) / (alpha + T) + dead * (
+            r / alpha * a_part - x / a * a_inverse
+        )
+    for i in range(n):
+        t_x, T, s, beta = lanes[_T_X + i], lanes[_AGE + i], lanes[_S + i], lanes[_BETA + i]
+        alive, odds, b = lanes[_ALIVE + i], lanes[_ODDS + i], lanes[B + i]
+        b_log, b_inverse, b_share = (
+            lanes[MOMENTS + 3 * LANES + i], lanes[MOMENTS + 4 * LANES + i], lanes[MOMENTS + 5 * LANES + i]
+        )  # fmt: skip
+        b_part = t_x / b * b_inverse + b_share
+        lanes[_VALUE + 3 * LANES + i] = odds - lanes[_B_BEFORE + i] - alive * lanes[LOG_B + i] - s * odds * b_log
+        lanes[_VALUE + 4 * LANES + i] = alive * (s * T / beta) / (beta + T) + s * odds * (
+            s / beta * b_part - b_inverse / b
+        )
+
+
+@kernel
+def _differentiate_twice(n, lanes):
+    """Second derivatives by the logarithms of r, alpha, s, beta: the upper triangle, row by row.
+
+    With f the derivatives of the logarithm of the integrand, they are the mean of the derivatives of f plus the
+    covariance of f, given the data. Those who are dead contribute a covariance of their own, k_i k_j times that of
+    the four moments, and together with those alive one between the two groups.
+    """
+    for i in range(n):
+        x, t_x, T = lanes[_X + i], lanes[_T_X + i], lanes[_AGE + i]
+        r, alpha, s, beta = lanes[_R + i], lanes[_ALPHA + i], lanes[_S + i], lanes[_BETA + i]
+        a, b, alive, dead = lanes[A + i], lanes[B + i], lanes[_ALIVE + i], lanes[_S + i] * lanes[_ODDS + i]
+        m_r, m_alpha = lanes[MOMENTS + i], lanes[MOMENTS + 2 * LANES + i]
+        m_s, m_beta = lanes[MOMENTS + 3 * LANES + i], lanes[MOMENTS + 5 * LANES + i]
+        a_part, b_part = T / (alpha + T), T / (beta + T)
+        a_from, b_from = alpha / a, beta / b
+        a_dead, b_dead = t_x / a + a_from * m_alpha, t_x / b + b_from * m_beta
+        alive_r, alive_alpha = -r * (lanes[_A_BEFORE + i] + lanes[LOG_A + i]), (r + x) * a_part - x
+        alive_s, alive_beta = -s * (lanes[_B_BEFORE + i] + lanes[LOG_B + i]), s * b_part
+        dead_r, dead_alpha = -r * (lanes[_A_BEFORE + i] + m_r), (r + x) * a_dead - x
+        dead_s, dead_beta = -s * (lanes[_B_BEFORE + i] + m_s), (s + 1.0) * b_dead - 1.0
+        # means of u alpha/(alpha + u)^2 and of u beta/(beta + u)^2 among the dead
+        a_bend = a_from * (t_x / a + (alpha - t_x) / a * m_alpha - a_from * lanes[MOMENTS + 10 * LANES + i])
+        b_bend = b_from * (t_x / b + (beta - t_x) / b * m_beta - b_from * lanes[MOMENTS + 15 * LANES + i])
+        between = alive * dead
+        by_r, by_alpha = dead_r - alive_r, dead_alpha - alive_alpha
+        by_s, by_beta = dead_s + 1.0 - alive_s, dead_beta - alive_beta
+        k_r, k_alpha, k_s, k_beta = -r, (r + x) * a_from, -s, (s + 1.0) * b_from
+        moments = MOMENTS + i
+        lanes[_VALUE + 5 * LANES + i] = (
+            between * by_r * by_r + dead * k_r * k_r * (lanes[moments + 6 * LANES] - m_r * m_r)
+            + alive * alive_r + dead * dead_r
+        )  # fmt: skip
+        lanes[_VALUE + 6 * LANES + i] = (
+            between * by_r * by_alpha + dead * k_r * k_alpha * (lanes[moments + 7 * LANES] - m_r * m_alpha)
+            + r * (alive * a_part + dead * a_dead)
+        )  # fmt: skip
+        lanes[_VALUE + 7 * LANES + i] = (
+            between * by_r * by_s + dead * k_r * k_s * (lanes[moments + 8 * LANES] - m_r * m_s)
+        )  # fmt: skip
+        lanes[_VALUE + 8 * LANES + i] = (
+            between * by_r * by_beta + dead * k_r * k_beta * (lanes[moments + 9 * LANES] - m_r * m_beta)
+        )  # fmt: skip
+        lanes[_VALUE + 9 * LANES + i] = (
+            between * by_alpha * by_alpha
+            + dead * k_alpha * k_alpha * (lanes[moments + 10 * LANES] - m_alpha * m_alpha)
+            - (r + x) * (alive * a_part * (alpha / (alpha + T)) + dead * a_bend)
+        )  # fmt: skip
+        lanes[_VALUE + 10 * LANES + i] = (
+            between * by_alpha * by_s + dead * k_alpha * k_s * (lanes[moments + 11 * LANES] - m_alpha * m_s)
+        )  # fmt: skip
+        lanes[_VALUE + 11 * LANES + i] = (
+            between * by_alpha * by_beta + dead * k_alpha * k_beta * (lanes[moments + 12 * LANES] - m_alpha * m_beta)
+        )  # fmt: skip
+        lanes[_VALUE + 12 * LANES + i] = (
+            between * by_s * by_s + dead * k_s * k_s * (lanes[moments + 13 * LANES] - m_s * m_s)
+            + alive * alive_s + dead * dead_s
+        )  # fmt: skip
+        lanes[_VALUE + 13 * LANES + i] = (
+            between * by_s * by_beta + dead * k_s * k_beta * (lanes[moments + 14 * LANES] - m_s * m_beta)
+            + s * (alive * b_part + dead * b_dead)
+        )  # fmt: skip
+        lanes[_VALUE + 14 * LANES + i] = (
+            between * by_beta * by_beta + dead * k_beta * k_beta * (lanes[moments + 15 * LANES] - m_beta * m_beta)
+            - alive * s * b_part * (beta / (beta + T)) - dead * (s + 1.0) * b_bend
+        )  # fmt: skip
+
+
+@kernel
+def _mend_unlikely(n, lanes, points):
+    """Log-likelihoods of customers without a purchase, where hardly any was to be expected.
+
+    P(a purchase by T) may be tiny, and is then lost in 1 less it: it is taken as an integral of its own, over the
+    time of the first purchase.
+    """
+    found = 0
+    for i in range(n):
+        a, b, log_a, log_b = lanes[A + i], lanes[B + i], lanes[LOG_A + i], lanes[LOG_B + i]
+        if lanes[_X + i] == 0.0 and lanes[_AGE + i] > lanes[_T_X + i] and lanes[_TOTAL + i] > -0.5:
+            lanes[P + found], lanes[Q + found] = lanes[_S + i], lanes[_R + i] + 1.0
+            lanes[A + found], lanes[B + found], lanes[LOG_A + found], lanes[LOG_B + found] = b, a, log_b, log_a
+            lanes[_AT + found] = i
+            found += 1
+    if found == 0:
+        return
+    decay_integrals(found, 1, lanes, points)
+    for j in range(found):
+        i = int(lanes[_AT + j])
+        buys = lanes[_R + i] * math.exp(lanes[LOG_INTEGRAL + j])
+        odds = buys / (1.0 - buys)
+        lanes[_VALUE + i] = math.log1p(-buys)
+        lanes[_VALUE + 3 * LANES + i] = odds * lanes[MOMENTS + j]
+        lanes[_VALUE + 4 * LANES + i] = -odds * (lanes[_S + i] / lanes[_BETA + i]) * lanes[MOMENTS + 2 * LANES + j]
 
 
 @kernel

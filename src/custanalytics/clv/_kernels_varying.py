@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
-from math import exp, inf, log, log1p
+from math import exp, inf, log
 
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics._special import digamma_rising, log_add, log_rising
-from custanalytics.clv._kernels_pareto_nbd import WORKSPACE, decay_integral
+from custanalytics._special import digamma_rising, log1p_lane, log_add, log_lane, log_rising
+from custanalytics.clv import _kernels_decay as decay
+from custanalytics.clv._kernels_decay import LANES, LOG_A, LOG_B, LOG_INTEGRAL, MOMENTS, A, B, P, Q, decay_integrals
 
-KEPT = 6  # of each piece: its share of the likelihood, and means of decay_integral
+_FROM_A, _FROM_B, _AT = (decay.USED + LANES * row for row in range(3))  # more rows of lanes
+_USED = _AT + LANES
+KEPT = 7  # of each piece: its share of the likelihood, and means of decay_integrals
 
 
 @kernel
@@ -25,30 +28,15 @@ def varying_loop(start, stop, x, rate_before, hazard_before, bounds, length, rat
     derivatives by the logarithms of the rate and of the hazard there.
     """
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
-    most = 1
+    kept = np.empty((bounds[stop] - bounds[start], KEPT))
+    integrate_pieces(start, stop, 1, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept)
     for i in range(start, stop):
-        most = max(most, bounds[i + 1] - bounds[i])
-    kept, moments = np.empty((most, KEPT)), np.empty(WORKSPACE)
-    for i in range(start, stop):
-        p = r + x[i]
-        a, b = alpha + rate_before[i], beta + hazard_before[i]
-        total = -inf
+        p, own = r + x[i], kept[bounds[i] - bounds[start] :]
+        a, b, total = alpha + rate_before[i], beta + hazard_before[i], -inf
         for k in range(bounds[i], bounds[i + 1]):
-            at, w, v, d = k - bounds[i], rates[k], hazards[k], length[k]
-            kept[at, 0] = -inf
-            if d > 0.0:
-                moments[:16] = 0.0
-                inner = decay_integral(p, s + 1.0, a / w, b / v, log1p(d * w / a), log1p(d * v / b), 1, moments)
-                kept[at, 0] = log(s) - p * log(a) - s * log(b) + inner
-                kept[at, 1] = log(a) + moments[0]
-                kept[at, 2] = moments[1] / a
-                kept[at, 3] = moments[2]
-                kept[at, 4] = log(b) + moments[3]
-                kept[at, 5] = moments[4] / b
-                pieces[k, 1] = moments[5]
-                total = log_add(total, kept[at, 0])
-                a += w * d
-                b += v * d
+            total = log_add(total, own[k - bounds[i], 0])
+            a += rates[k] * length[k]
+            b += hazards[k] * length[k]
         log_alive = -p * log(a) - s * log(b)
         total = log_add(total, log_alive)
         alive = exp(log_alive - total)
@@ -57,16 +45,15 @@ def varying_loop(start, stop, x, rate_before, hazard_before, bounds, length, rat
         for k in range(bounds[i + 1] - 1, bounds[i] - 1, -1):
             at, share = k - bounds[i], 0.0
             if length[k] > 0.0:
-                share = exp(kept[at, 0] - total)
-                own = share * kept[at, 3]
-                of_hazard = share * (1.0 - (s + 1.0) * pieces[k, 1])
-                pieces[k, 0] = -p * (own + rates[k] * length[k] * inverse_a)
+                share = exp(own[at, 0] - total)
+                of_hazard = share * (1.0 - (s + 1.0) * own[at, 6])
+                pieces[k, 0] = -p * (share * own[at, 3] + rates[k] * length[k] * inverse_a)
                 pieces[k, 1] = of_hazard - hazards[k] * length[k] * inverse_b
                 dead += share
-                logs_a += share * kept[at, 1]
-                inverse_a += share * kept[at, 2]
-                logs_b += share * kept[at, 4]
-                inverse_b += share * (s + 1.0) * kept[at, 5]
+                logs_a += share * own[at, 1]
+                inverse_a += share * own[at, 2]
+                logs_b += share * own[at, 4]
+                inverse_b += share * (s + 1.0) * own[at, 5]
             else:
                 pieces[k, 0], pieces[k, 1] = 0.0, 0.0
         rows[i, 0] = log_rising(r, x[i]) + r * log(alpha) + s * log(beta) + total
@@ -83,19 +70,61 @@ def varying_loop(start, stop, x, rate_before, hazard_before, bounds, length, rat
 def seen_loop(start, stop, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, values, alive):
     """Log-likelihood and P(alive) of each customer: those of `varying_loop`, without the cost of derivatives."""
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
-    moments = np.empty(WORKSPACE)
+    kept = np.empty((bounds[stop] - bounds[start], KEPT))
+    integrate_pieces(start, stop, 0, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept)
     for i in range(start, stop):
-        p = r + x[i]
-        a, b = alpha + rate_before[i], beta + hazard_before[i]
-        total = -inf
+        p, a, b, total = r + x[i], alpha + rate_before[i], beta + hazard_before[i], -inf
         for k in range(bounds[i], bounds[i + 1]):
-            w, v, d = rates[k], hazards[k], length[k]
-            if d > 0.0:
-                inner = decay_integral(p, s + 1.0, a / w, b / v, log1p(d * w / a), log1p(d * v / b), 0, moments)
-                total = log_add(total, log(s) - p * log(a) - s * log(b) + inner)
-                a += w * d
-                b += v * d
+            total = log_add(total, kept[k - bounds[start], 0])
+            a += rates[k] * length[k]
+            b += hazards[k] * length[k]
         log_alive = -p * log(a) - s * log(b)
         total = log_add(total, log_alive)
         values[i] = log_rising(r, x[i]) + r * log(alpha) + s * log(beta) + total
         alive[i] = exp(log_alive - total)
+
+
+@kernel
+def integrate_pieces(start, stop, order, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept):
+    """The integral over each piece of time of some customers, as a logarithm, and the means under it, into `kept`.
+
+    At order 1 the means are of log(a + w), 1/(a + w), w/(a + w) and of the same with b; at order 0 there are none.
+    Pieces without length keep -inf.
+    """
+    r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
+    lanes, points, taken = np.zeros(_USED), np.empty(decay.POINTS), 0
+    for i in range(start, stop):
+        a, b = alpha + rate_before[i], beta + hazard_before[i]
+        for k in range(bounds[i], bounds[i + 1]):
+            at, w, v, d = k - bounds[start], rates[k], hazards[k], length[k]
+            kept[at, 0] = -inf
+            if d > 0.0:
+                lanes[P + taken], lanes[Q + taken] = r + x[i], s + 1.0
+                lanes[A + taken], lanes[B + taken] = a / w, b / v
+                lanes[LOG_A + taken], lanes[LOG_B + taken] = d * w / a, d * v / b
+                lanes[_FROM_A + taken], lanes[_FROM_B + taken], lanes[_AT + taken] = a, b, at
+                taken += 1
+                if taken == LANES:
+                    _keep(taken, order, s, lanes, points, kept)
+                    taken = 0
+                a += w * d
+                b += v * d
+    _keep(taken, order, s, lanes, points, kept)
+
+
+@kernel
+def _keep(n, order, s, lanes, points, kept):
+    """The integrals of the pieces in the first `n` lanes."""
+    for j in range(n):
+        lanes[LOG_A + j], lanes[LOG_B + j] = log1p_lane(lanes[LOG_A + j]), log1p_lane(lanes[LOG_B + j])
+    decay_integrals(n, order, lanes, points)
+    log_s = log(s)
+    for j in range(n):
+        lanes[LOG_A + j], lanes[LOG_B + j] = log_lane(lanes[_FROM_A + j]), log_lane(lanes[_FROM_B + j])
+    for j in range(n):
+        own, log_a, log_b = kept[int(lanes[_AT + j])], lanes[LOG_A + j], lanes[LOG_B + j]
+        own[0] = log_s - lanes[P + j] * log_a - s * log_b + lanes[LOG_INTEGRAL + j]
+        if order > 0:
+            own[1], own[4] = log_a + lanes[MOMENTS + j], log_b + lanes[MOMENTS + 3 * LANES + j]
+            own[2], own[3] = lanes[MOMENTS + LANES + j] / lanes[_FROM_A + j], lanes[MOMENTS + 2 * LANES + j]
+            own[5], own[6] = lanes[MOMENTS + 4 * LANES + j] / lanes[_FROM_B + j], lanes[MOMENTS + 5 * LANES + j]
