@@ -10,6 +10,7 @@ from custanalytics import _jit
 from custanalytics.rfm import _kernels_finish as k
 from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._kernels import HASHED, WIDTH
+from custanalytics.rfm._kernels_money import MOST_ROWS
 from custanalytics.rfm._text import Text
 
 CUSTOMERS = 1 << 13  # room for them at first: it costs nothing before it is used
@@ -56,7 +57,8 @@ class Finish:
             if written + found > len(counts):
                 counts, sums = (_larger(table, 2 * (written + found)) for table in (counts, sums))
             order = self._order(piece, tables.slots, tables.known[:found, k.NAME])
-            _jit.call(k.write_out, written, order, tables.known, tables.ordered, out=(counts, sums))
+            known = (self.clock.length, self.clock.offset, tables.known, tables.ordered)
+            _jit.call(k.write_out, written, order, *known, out=(counts, sums))
             written += found
         return counts[:written], sums[:written]
 
@@ -92,11 +94,11 @@ class _Tables:
         begin, end = int(job.bounds[piece]), int(job.bounds[piece + 1])
         low, values = job.base(piece), job.dealt.view(np.float64)
         numbers = (job.clock.length, job.clock.offset, low, job.direct)
-        row = begin
+        row, crowded = begin, end - begin > MOST_ROWS
         while row < end:
             self._make_room(job.direct)
             row = _jit.call(
-                k.stream, row, end, *numbers, job.since, job.has_orders, job.n_keys, job.dealt, values,
+                k.stream, row, end, *numbers, job.since, crowded, job.has_orders, job.n_keys, job.dealt, values,
                 out=(self.slots, self.pairs, self.baskets, self.known, self.sizes),
             )  # fmt: skip
         found = int(self.sizes[0])

@@ -34,15 +34,21 @@ def piece_of(value, low, shift, pieces):
 
 
 @kernel
+def whole_periods(time, length):
+    """How many periods of one length have passed at a time."""
+    index = np.int64(time * (1.0 / length))  # off by one at most, and much faster than a division or branches
+    rest = time - index * length
+    return index + np.int64(rest >= length) - np.int64(rest < 0)
+
+
+@kernel
 def period_of(time, length, offset):
     """Index of the period that holds a time in microseconds: whole lengths, or `offset` calendar months for length 0.
 
     The months are those of the proleptic Gregorian calendar, counted from January 1970.
     """
-    if length:  # a product with the reciprocal is off by one at most, and much faster than a division
-        index = np.int64((time + offset) * (1.0 / length))
-        rest = time + offset - index * length
-        return index - 1 if rest < 0 else index + 1 if rest >= length else index
+    if length:
+        return whole_periods(time + offset, length)
     days = time // DAY_US + 719_468  # since 1 March of the year 0, the start of a cycle of 400 years
     cycle = days // 146_097
     day = days - cycle * 146_097
@@ -54,8 +60,9 @@ def period_of(time, length, offset):
 @kernel
 def extent(start, stop, values):
     """The smallest and the largest of a slice that is not empty."""
-    low = high = values[start]
-    for row in range(start, stop):
+    values = values[start:stop]  # from 0 on, so that nothing keeps the loop from doing several at once
+    low = high = values[0]
+    for row in range(values.size):
         low, high = min(low, values[row]), max(high, values[row])
     return low, high
 

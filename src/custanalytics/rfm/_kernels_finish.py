@@ -9,7 +9,7 @@ import numpy as np
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 from custanalytics.rfm import _kernels as out
-from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, period_of
+from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, period_of, whole_periods
 from custanalytics.rfm._kernels_money import (
     INEXACT,
     MOST_ROWS,
@@ -21,9 +21,11 @@ from custanalytics.rfm._kernels_money import (
     sort_pairs,
 )
 
-# What is known of a customer while rows stream by; units and rest of three sums of money come last.
-NAME, FIRST, LAST, PERIODS, PURCHASES, FIRST_TIME, LAST_TIME, ROWS, KIND, SAMPLE = range(10)
-FIRST_MONEY, LATER_MONEY, RETURNED_MONEY = 10, 12, 14
+# What is known of a customer while rows stream by, with units and rest of three sums of money. What most rows change
+# comes first: it is one line of the cache.
+NAME, FIRST, FIRST_TIME, LAST_TIME, PERIODS, PURCHASES, LATER_MONEY = range(7)
+FIRST_MONEY, RETURNED_MONEY, ROWS, KIND, SAMPLE = 8, 10, 12, 13, 14
+NEVER = (1 << 63) - 1
 ANY_INEXACT = INEXACT | INEXACT << RETURNED
 CALENDAR = 16  # from here on a bit for each period of the log, where it has few
 
@@ -98,12 +100,8 @@ def mark(known, customer, bit):
 @kernel
 def note_purchase(known, customer, time, period):
     """Note when a customer bought; returns the column that their money goes to."""
-    if known[customer, PURCHASES] == 0:
-        known[customer, FIRST], known[customer, LAST] = period, period
-        known[customer, FIRST_TIME], known[customer, LAST_TIME] = time, time
     known[customer, FIRST_TIME] = min(time, known[customer, FIRST_TIME])
     known[customer, LAST_TIME] = max(time, known[customer, LAST_TIME])
-    known[customer, LAST] = max(period, known[customer, LAST])
     first = known[customer, FIRST]
     if period < first:  # what was the first period is a later one now
         known[customer, FIRST] = period
@@ -119,23 +117,25 @@ def add_in_order(
 ):
     """The total and the repeat value, added in the order of time and value, of customers with an INEXACT amount.
 
-    Their rows are counted down to 0 in `known`; `sums` is given as zeros.
+    `sums` is given as zeros.
     """
-    starts = np.zeros(found + 1, np.int64)
-    for customer in range(found):
-        rows = known[customer, ROWS] if known[customer, KIND] & ANY_INEXACT else 0
-        starts[customer + 1] = starts[customer] + rows
-    n = starts[found]
-    times, spare_times = np.empty(n, np.int64), np.empty(n, np.int64)
-    values, spare_values = np.empty(n, np.float64), np.empty(n, np.float64)
+    starts, whose = np.zeros(found + 1, np.int64), np.empty(end - begin, np.int64)
     for row in range(begin, end):
         at = dealt[row, ID] - low
         if not direct:
             at = place_of(row, dealt, EXTRA + has_orders, n_keys, slots, known)
         customer = slots[at] - 1
-        if known[customer, KIND] & ANY_INEXACT:
-            known[customer, ROWS] -= 1
-            to = starts[customer] + known[customer, ROWS]
+        whose[row - begin] = customer if known[customer, KIND] & ANY_INEXACT else -1
+        starts[customer + 1] += whose[row - begin] >= 0
+    starts = np.cumsum(starts)
+    n, taken = starts[found], starts.copy()
+    times, spare_times = np.empty(n, np.int64), np.empty(n, np.int64)
+    values, spare_values = np.empty(n, np.float64), np.empty(n, np.float64)
+    for row in range(begin, end):
+        customer = whose[row - begin]
+        if customer >= 0:
+            to = taken[customer]
+            taken[customer] = to + 1
             times[to], values[to] = dealt[row, TIME], dealt_values[row, VALUE]
     for customer in range(found):
         sort_pairs(starts[customer], starts[customer + 1], times, values, spare_times, spare_values)
@@ -162,13 +162,13 @@ def count_others(begin, end, has_orders, n_keys, dealt, begins, ends, letters, s
 
 
 @kernel
-def write_out(written, order, known, ordered, counts, sums):
+def write_out(written, order, length, offset, known, ordered, counts, sums):
     """Write what is known of the customers of a piece to the rows from `written` on."""
     for customer in order:
         counts[written, out.NAME] = known[customer, NAME]
         counts[written, out.FREQUENCY] = known[customer, PERIODS] - 1
         counts[written, out.FIRST_PERIOD] = known[customer, FIRST]
-        counts[written, out.LAST_PERIOD] = known[customer, LAST]
+        counts[written, out.LAST_PERIOD] = period_of(known[customer, LAST_TIME], length, offset)
         counts[written, out.N_ORDERS] = known[customer, PURCHASES]
         counts[written, out.FIRST_TIME] = known[customer, FIRST_TIME]
         counts[written, out.LAST_TIME] = known[customer, LAST_TIME]
@@ -186,12 +186,13 @@ def write_out(written, order, known, ordered, counts, sums):
 
 @kernel
 def stream(
-    row, end, length, offset, low, direct, since, has_orders, n_keys, dealt, dealt_values,
+    row, end, length, offset, low, direct, since, crowded, has_orders, n_keys, dealt, dealt_values,
     slots, pairs, baskets, known, sizes,
 ):  # fmt: skip
     """Add up the rows of a piece until they end or a table is full; returns the next row.
 
-    `sizes` holds how many customers, pairs and baskets there are, and whether some amount is INEXACT.
+    `sizes` holds how many customers, pairs and baskets there are, and whether some amount is INEXACT. Where a piece is
+    `crowded`, rows of a customer are counted: beyond MOST_ROWS their amounts could overflow.
     """
     last = dealt.shape[1] - 1
     first_key = known.shape[1] - n_keys
@@ -219,23 +220,27 @@ def stream(
                 for column in range(known.shape[1]):
                     known[customer, column] = 0
                 known[customer, NAME], known[customer, SAMPLE] = name, dealt[row, last]
+                known[customer, FIRST], known[customer, FIRST_TIME], known[customer, LAST_TIME] = NEVER, NEVER, -NEVER
                 for part in range(n_keys):
                     known[customer, first_key + part] = dealt[row, key + part]
         value = dealt_values[row, VALUE]
         amount = abs(value)
         kind = kind_of(amount)
-        known[customer, ROWS] += 1
-        if known[customer, ROWS] > MOST_ROWS:
-            kind |= INEXACT
+        if crowded:
+            known[customer, ROWS] += 1
+            if known[customer, ROWS] > MOST_ROWS:
+                kind |= INEXACT
         bought = math.copysign(1.0, value) > 0
-        known[customer, KIND] |= kind if bought else kind << RETURNED
-        if kind & INEXACT:  # added in order, later
-            inexact = 1
-            amount = 0.0
+        if kind:
+            known[customer, KIND] |= kind if bought else kind << RETURNED
+            if kind & INEXACT:  # added in order, later
+                inexact = 1
+                amount = 0.0
         column = RETURNED_MONEY
         if bought:
-            period = period_of(dealt[row, TIME], length, offset)
-            column = note_purchase(known, customer, dealt[row, TIME], period)
+            time = dealt[row, TIME]  # periods of one length are told without a call
+            period = whole_periods(time + offset, length) if length else period_of(time, length, offset)
+            column = note_purchase(known, customer, time, period)
             if calendar:
                 known[customer, PERIODS] += mark(known, customer, period - since)
             else:

@@ -15,7 +15,7 @@ import numpy as np
 from custanalytics._jit import kernel
 
 SHORT = 24  # rows up to which insertion beats merging
-LARGEST = 2.0**30  # amounts below which are split
+SMALLEST, LARGEST = 2.0**-10, 2.0**30  # amounts from here to there are split
 MOST_ROWS = 1 << 22  # of one customer, so that no sum overflows
 STEPS = 10_000.0  # a step is the finest decimal: four places serve every currency and most unit prices
 MOST_STEPS = 2.0**50
@@ -27,9 +27,10 @@ RETURNED = 2  # how many bits higher the same stand for returns, which are in th
 def kind_of(amount):
     """Whether an amount (at least 0) cannot be split, or is no whole number of steps, as bits."""
     kind = 0
-    fine = (amount * 1024.0 - math.floor(amount * 1024.0)) * 2.0**52
-    if not (amount < LARGEST and fine == math.floor(fine)):
-        kind |= INEXACT
+    if not SMALLEST <= amount < LARGEST:  # all doubles in between can be split
+        fine = (amount * 1024.0 - math.floor(amount * 1024.0)) * 2.0**52
+        if not (amount < LARGEST and fine == math.floor(fine)):
+            kind |= INEXACT
     steps = np.rint(amount * STEPS)
     if not (steps <= MOST_STEPS and steps / STEPS == amount):
         kind |= NOT_DECIMAL

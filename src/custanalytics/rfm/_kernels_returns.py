@@ -19,6 +19,8 @@ from custanalytics.rfm._kernels_pairing import OFF, ON, ORDER, PAIRINGS, claim, 
 # Fates of rows. AFTER and LEFT_OUT have their say after the pairing.
 PURCHASE, RETURNED, FREE, TOO_LITTLE, PAIRED, PARTLY, UNMATCHED, LEFT_OUT, AFTER = range(9)
 
+_SIZE, _INFINITE = np.int64((1 << 63) - 1), np.int64(0x7FF << 52)  # bits of a double: all but the sign; those of inf
+
 
 @kernel
 def survey(start, stop, end, free, times, values):
@@ -27,17 +29,15 @@ def survey(start, stop, end, free, times, values):
     To be settled are returns, and purchases of 0 where these are not `free` to count. The size is inf where an amount
     is not finite.
     """
-    wanted = after = 0
-    largest = 0.0
-    for row in range(start, stop):
-        size = math.fabs(values[row])
-        if not size <= largest:
-            largest = size if size > largest else math.inf
-        if times[row] >= end:
-            after += 1
-        elif math.copysign(1.0, values[row]) < 0 or (size == 0 and not free):
-            wanted += 1
-    return wanted, after, largest
+    times, bits = times[start:stop], values[start:stop].view(np.int64)
+    wanted, after, largest, most = 0, 0, 0, np.int64(0 if free else 1)
+    for row in range(bits.size):  # free of branches; the bits of doubles without a sign are in their order
+        size = bits[row] & _SIZE
+        largest = max(largest, size)
+        late = np.int64(times[row] >= end)
+        after += late
+        wanted += (np.int64(bits[row] < 0) | np.int64(size < most)) & (1 - late)
+    return wanted, after, np.int64(min(largest, _INFINITE)).view(np.float64)
 
 
 @kernel
