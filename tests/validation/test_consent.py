@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.reference.consent import Event, decide
 
@@ -115,6 +115,21 @@ def test_merging_in_steps_is_merging_at_once() -> None:
     assert ledger.reasons([0, 1, 2], "sms", "news", at(3)).tolist() == ["granted", "no_consent", "opted_out"]
 
 
+@given(LEDGERS, st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=4))
+@example([(who, Event("sms", "news", "granted", 0, None)) for who in (2, 3)], [(3, 2), (1, 0)])
+def test_people_who_are_not_merged_stay_apart(events: list[tuple[int, Event]], pairs: list[tuple[int, int]]) -> None:
+    ledger, people = ledger_of(events, do_not_contact=[5]), list(range(7))
+    apart = ledger.allowed(people, "sms", "news", at(5))
+    refused = np.isin(ledger.reasons(people, "sms", "news", at(5)), ["opted_out", "do_not_contact"])
+    group = list(people)
+    for one, other in pairs:
+        ledger = ledger.merged({one: other})
+        group = [group[other] if mine == group[one] else mine for mine in group]
+    alike = np.equal.outer(group, group)
+    expected = (alike & apart).any(axis=1) & ~(alike & refused).any(axis=1)
+    assert ledger.allowed(people, "sms", "news", at(5)).tolist() == expected.tolist()
+
+
 def test_a_global_opt_out_beats_a_later_grant_by_channel_unless_told_otherwise() -> None:
     events = [(0, Event("*", "*", "withdrawn", 1, None)), (0, Event("email", "news", "granted", 2, None))]
     assert not ledger_of(events).allowed([0], "email", "news", at(3))[0]
@@ -156,6 +171,42 @@ def test_a_zoned_date_is_read_on_the_clock_of_the_ledger() -> None:
         assert ConsentLedger(zoned).allowed([1], "sms", "news", moment).tolist() == [expected]
         with pytest.raises(ValueError, match="has a time zone and the log has none"):
             ConsentLedger(events).allowed([1], "sms", "news", moment)
+
+
+AUTUMN = ["2024-10-27T00:30", "2024-10-27T01:10"]  # in Berlin 2:30, and 40 minutes later 2:10, as clocks went back
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "dateutil/Europe/Berlin", "UTC", "+02:00"])
+@pytest.mark.parametrize("later", ["opt-in", "opt-out"])
+def test_what_came_later_came_later_when_clocks_go_back(
+    to_frame: Callable[[pd.DataFrame], Any], zone: str, later: str
+) -> None:
+    times = pd.to_datetime(AUTUMN).tz_localize("UTC").tz_convert(zone)
+    words = ["opt-out", "opt-in"] if later == "opt-in" else ["opt-in", "opt-out"]
+    events = pd.DataFrame({"customer_id": 1, "status": words, "timestamp": times})
+    ledger = ConsentLedger(events if zone.startswith("dateutil") else to_frame(events))  # only pandas has such zones
+    for day in ("2024-10-27", "2024-10-28", datetime(2024, 10, 27, 1, 15, tzinfo=UTC)):
+        assert ledger.allowed([1], "sms", "news", day).tolist() == [later == "opt-in"]
+    assert ledger.allowed([1], "sms", "news", datetime(2024, 10, 27, 0, 45, tzinfo=UTC)).tolist() == [later != "opt-in"]
+    assert ledger.allowed([1], "sms", "news", datetime(2024, 10, 27, 0, 15, tzinfo=UTC)).tolist() == [False]
+
+
+def test_ends_of_consent_are_read_on_the_clock_of_the_ledger() -> None:
+    times = pd.to_datetime(["2024-01-01"] * 3).tz_localize("America/New_York")
+    events = pd.DataFrame({"customer_id": [1, 2, 3], "status": "opt-in", "timestamp": times})
+    local = ["2024-07-01T09:00", "2024-11-03T01:30", "2024-03-10T02:30"]  # twice, and never: the earlier one
+    for ends in (local, pd.to_datetime(local), ["2024-07-01T13:00+00:00", "2024-11-03T05:30Z", "2024-03-10T07:30Z"]):
+        ledger = ConsentLedger(events.assign(expires=ends))
+        for moment, expected in {
+            datetime(2024, 7, 1, 12, 59, tzinfo=UTC): [True, True, False],
+            datetime(2024, 7, 1, 13, 0, tzinfo=UTC): [False, True, False],
+            "2024-07-01T08:59": [True, True, False],
+            datetime(2024, 11, 3, 5, 29, tzinfo=UTC): [False, True, False],
+            datetime(2024, 11, 3, 5, 30, tzinfo=UTC): [False, False, False],
+            datetime(2024, 3, 10, 6, 29, tzinfo=UTC): [True, True, True],
+            datetime(2024, 3, 10, 7, 30, tzinfo=UTC): [True, True, False],
+        }.items():
+            assert ledger.allowed([1, 2, 3], "sms", "news", moment).tolist() == expected
 
 
 def test_words_of_all_kinds_are_understood() -> None:

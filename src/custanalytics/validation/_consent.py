@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import date, datetime
+from datetime import date
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID, TIMESTAMP
-from custanalytics._instants import instant, last_microsecond
 from custanalytics._params import NONE, InstanceOf, OneOf, Rule, check_value
+from custanalytics.validation._consent_clock import clock_of
 from custanalytics.validation._consent_events import (
     REGIMES,
     as_frame,
@@ -94,7 +94,8 @@ class ConsentLedger:
     -----
     The *scope* of an event is its channel and its purpose, either of which may be all. For a question (channel,
     purpose, `as_of`), the events up to `as_of` count whose scope covers it: at most four scopes. A name is compared
-    without case and surrounding white space. An `as_of` that is a date stands for the whole day.
+    without case and surrounding white space. An `as_of` that is a date stands for the whole day. Times with a zone are
+    compared as instants, also in the hour that clocks show twice; times without one are read on the ledger's clock.
 
     1. Whoever is in `do_not_contact` may not be contacted.
     2. In each scope apart, the last grant is in force if it has not expired: `expires`, if given, is after `as_of`.
@@ -156,11 +157,11 @@ class ConsentLedger:
         for name, value in {**given, "purposes": purposes, "reconsent": reconsent}.items():
             check_value(name, value, self._rules[name], OWNER)
         frame = read_named(events, columns, _COLUMNS, (CUSTOMER_ID, STATUS, TIMESTAMP), OWNER)
-        self._zone = _frames.zone_of(frame, TIMESTAMP)
+        self._clock = clock_of(frame[TIMESTAMP])
         self._regime, regime_purposes = regimes(regime)
         self._narrower = reconsent == "narrower"
         self.n_events_ = len(frame)
-        self._ids, self._events, named = read_events(frame, statuses, self._zone)
+        self._ids, self._events, named = read_events(frame, statuses, self._clock)
         self._channel_codes = name_codes(named[0], channels, ())
         self._purpose_codes = name_codes(named[1], purposes, regime_purposes)
         self.channels_, self.purposes_ = tuple(self._channel_codes), tuple(self._purpose_codes)
@@ -295,7 +296,8 @@ class ConsentLedger:
         place = {value: at for at, value in enumerate(result._ids)}
         left = np.array([*range(len(self._ids)), *map(place.__getitem__, survivors)], np.int64)
         right = np.array([*self._person.tolist(), *map(place.__getitem__, survivors.values())], np.int64)
-        result._person = groups(len(result._ids), left, right)[1]
+        group = groups(len(result._ids), left, right)[1]
+        result._person = np.unique(group, return_index=True)[1][group]  # the first of their ids stands for them
         return result
 
     def _find(self, customers: Any) -> np.ndarray:
@@ -306,7 +308,7 @@ class ConsentLedger:
 
     def _decide(self, at: np.ndarray, channel: str, purpose: str, as_of: Any) -> tuple[np.ndarray, np.ndarray]:
         by, why = code_of(self._channel_codes, channel, CHANNEL), code_of(self._purpose_codes, purpose, PURPOSE)
-        state = state_of(self._events, len(self._ids), by, why, self._now(as_of), narrower=self._narrower)
+        state = state_of(self._events, len(self._ids), by, why, self._clock.now(as_of), narrower=self._narrower)
         out, granted, expired = (self._of_people(each)[at] for each in (state.out, state.granted, state.expired))
         barred = np.zeros(len(self._ids), np.bool_)
         barred[self._barred] = True
@@ -323,15 +325,3 @@ class ConsentLedger:
 
     def _free(self, channel: str, purpose: str) -> bool:
         return self._regime.get((channel, purpose), self._regime.get(purpose, self._regime[None])) == "opt_out"
-
-    def _now(self, as_of: Any) -> int:
-        moment = as_of
-        check_value("as_of", as_of, (InstanceOf((str, date, np.datetime64)),), OWNER)
-        if isinstance(moment, str):
-            try:
-                moment = datetime.fromisoformat(moment.strip())
-            except ValueError:
-                return last_microsecond(as_of)
-        if isinstance(moment, datetime) and moment.tzinfo is not None:
-            return instant(moment, "as_of", OWNER, self._zone)
-        return last_microsecond(as_of)

@@ -10,9 +10,9 @@ import numpy as np
 
 from custanalytics import _frames
 from custanalytics._columns import CUSTOMER_ID, TIMESTAMP
-from custanalytics._instants import instant
 from custanalytics._params import check_columns, offenders
 from custanalytics.exceptions import InvalidDataError
+from custanalytics.validation._consent_clock import LedgerClock
 from custanalytics.validation._consent_state import FOREVER, Events
 from custanalytics.validation._consent_words import (
     GRANTED,
@@ -25,25 +25,25 @@ from custanalytics.validation._consent_words import (
     statuses_of,
 )
 from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, STATUS, distinct_ids
-from custanalytics.validation._values import MISSING_TEXT, distinct, is_missing, plain
+from custanalytics.validation._values import distinct, is_missing, plain
 
 REGIMES = ("opt_in", "opt_out")
 EVERY = "*"
 
 
 def read_events(
-    frame: nw.DataFrame[Any], statuses: Mapping[Any, str] | None, zone: str | None
+    frame: nw.DataFrame[Any], statuses: Mapping[Any, str] | None, clock: LedgerClock
 ) -> tuple[list[Any], Events, tuple[list[str], list[str]]]:
     """The distinct ids, the events, and the names of channels and purposes."""
     codes, ids = distinct_ids(frame[CUSTOMER_ID])
-    times = _times(frame, TIMESTAMP, None)
+    times = _times(frame, TIMESTAMP, clock)
     _refuse(codes < 0, frame, "have no customer_id", "Find the customer, or leave the event out on purpose.")
     remedy = "An opt-out whose date nobody knows belongs in do_not_contact=[...]."
     _refuse(times == _frames.NO_TIME, frame, "have no timestamp", remedy)
     meanings = statuses_of(frame[STATUS], statuses)
     expires = np.full(len(frame), FOREVER)
     if EXPIRES in frame.columns:
-        found = _times(frame, EXPIRES, zone)
+        found = _times(frame, EXPIRES, clock)
         expires = np.where(found == _frames.NO_TIME, FOREVER, found)
     named = []
     for column in (CHANNEL, PURPOSE):
@@ -144,13 +144,13 @@ def several(names: Any) -> list[Any]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _times(frame: nw.DataFrame[Any], column: str, zone: str | None) -> np.ndarray:
-    """A column of times, or of texts in ISO 8601, as microseconds on the clock of `zone`; missing as NO_TIME."""
-    series = _frames.wall_clock(frame[column], zone)
+def _times(frame: nw.DataFrame[Any], column: str, clock: LedgerClock) -> np.ndarray:
+    """A column of times, or of texts in ISO 8601, as microseconds on the clock; missing as NO_TIME."""
+    series = _frames.wall_clock(frame[column], "UTC")
     if isinstance(series.dtype, nw.Datetime | nw.Date) or series.null_count() == len(series):
-        return _frames.times(_frames.like(frame, column, series).to_frame(), column)
+        return clock.read(frame[column])
     codes, values = distinct(series)
-    read = [_moment(value, zone) for value in values]
+    read = [clock.moment(value) for value in values]
     unread = np.array([*(each is None for each in read), False])[codes]
     first = next((value for value, each in zip(values, read, strict=True) if each is None), None)
     _refuse(
@@ -160,16 +160,6 @@ def _times(frame: nw.DataFrame[Any], column: str, zone: str | None) -> np.ndarra
         "Convert the column yourself; where texts have offsets from UTC, with pandas.to_datetime(..., utc=True).",
     )
     return np.array([*(each if each is not None else 0 for each in read), _frames.NO_TIME], np.int64)[codes]
-
-
-def _moment(value: Any, zone: str | None) -> int | None:
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and plain(text) in MISSING_TEXT:
-        return int(_frames.NO_TIME)
-    try:
-        return instant(text, TIMESTAMP, OWNER, zone)
-    except ValueError:
-        return None
 
 
 def _refuse(bad: np.ndarray, frame: nw.DataFrame[Any], what: str, remedy: str) -> None:
