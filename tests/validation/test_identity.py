@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 
 from custanalytics.exceptions import InvalidDataError, MissingColumnError, MissingExtraError
 from custanalytics.validation import ConsentLedger, IdentityResolver, ProbabilisticResolver, apply_merge_map
+from custanalytics.validation._probabilistic import blocks
 
 KEYS = ["loyalty_card", ("surname", "postcode")]
 ROWS = st.lists(
@@ -362,6 +363,32 @@ def test_mistyped_duplicates_are_found(linked: Any) -> None:
     assert set(resolver.links_.columns) == {"customer_id", "other_id", "probability"}
     assert resolver.counts_["people"] == len(customers) - len(found)
     assert resolver.transform(customers)["customer_id"].nunique() == resolver.counts_["people"]
+
+
+def test_what_too_many_share_is_compared_only_with_something_else() -> None:
+    n = 3_000
+    table = {
+        "name": [str(at // 2) for at in range(n)],
+        "city": ["here"] * n,
+        "shop": [str(at % 3) for at in range(n - 1)] + [None],
+        "street": [str(at % 300) for at in range(n)],
+        "country": ["DE"] * n,
+        "card": list(map(str, range(n))),
+    }
+    assert blocks(table) == [("name",), ("shop",), ("street",)]
+    table = {name: 4 * values for name, values in table.items()}
+    assert blocks(table) == [("name",), ("street",), ("card",)]
+    table |= {"quarter": [str(at % 40) for at in range(4 * n)], "month": [str(at % 13) for at in range(4 * n)]}
+    table["quarter"][::2] = ["0"] * (2 * n)
+    assert blocks(table)[3:] == [("shop", "month"), ("quarter", "month")]
+
+
+def test_customers_who_all_share_everything_are_refused() -> None:
+    alike = {"customer_id": range(3_000), "city": ["here"] * 3_000, "country": ["DE"] * 3_000}
+    with pytest.raises(
+        InvalidDataError, match=r"Of 3,000 customers, millions of pairs agree in each .*\['city', 'coun"
+    ):
+        ProbabilisticResolver(compare=["city", "country"]).fit(alike)
 
 
 def test_probabilities_need_something_to_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
@@ -43,14 +45,17 @@ _SURE = ((EMAIL,), (PHONE,), (NAME, BIRTH_DATE))  # what is enough to guess how 
 _RECALL = 0.7
 _DOUBLED = 0.02  # share of pairs per customer, where no pair is sure: one customer in a hundred has a second id
 _ROW = "unique_id"
+_FEW = 2_000_000  # pairs that agree in a column which are always compared
+_FEW_EACH = 100  # and per customer, so that the time grows with the table and not with its square
 
 
 class ProbabilisticResolver(Merging, BaseEstimator):
     """Find the ids that belong to one person although names, dates and addresses were mistyped.
 
     Pairs that agree exactly in at least one column are compared in all of them by the model of Fellegi and Sunter [1]_,
-    which ``splink`` estimates from the table itself, without labels. Pairs above `threshold` are linked, and linked
-    groups are merged. Needs ``pip install 'custanalytics[identity,contact]'``.
+    which ``splink`` estimates from the table itself, without labels. Where millions of pairs (and more than a hundred
+    for each customer) agree in a column, such as the city, it takes a second one that they agree in. Pairs above
+    `threshold` are linked, and linked groups are merged. Needs ``pip install 'custanalytics[identity,contact]'``.
 
     It learns from the data how much each column tells: give it thousands of customers and at least three columns that
     are filled in independently of each other. On a small table, or where everything is spelt right, `IdentityResolver`
@@ -234,27 +239,32 @@ class ProbabilisticResolver(Merging, BaseEstimator):
         library = require_extra("splink.comparison_library", "identity", "ProbabilisticResolver")
         failures = require_extra("splink.internals.exceptions", "identity", "ProbabilisticResolver").SplinkException
         filled = [name for name in names if any(value is not None for value in table[name])]
-        blocks = {name: splink.block_on(name) for name in filled}
-        agreeing = [name for name in filled if _repeats(table[name])]
         if len(filled) < 2:
             raise InvalidDataError(
                 f"ProbabilisticResolver compares at least two columns, but only {len(filled)} of {len(names)} are "
                 "filled in any row. Are they named with columns={...}?"
             )
-        if not agreeing:
+        given = {name: table[name] for name in filled}
+        if not any(map(_agreeing, given.values())):
             raise InvalidDataError(
                 f"No two customers agree in any of the columns {names}: there is nothing to learn from. Are they named "
                 "with columns={...}?"
             )
+        compared = [splink.block_on(*each) for each in blocks(given)]
+        if not compared:
+            raise InvalidDataError(
+                f"Of {len(table[_ROW]):,} customers, millions of pairs agree in each of the columns {names} that any "
+                "agree in: these do not tell people apart. Give it columns that do, such as email or birth_date."
+            )
         certain = [columns for columns in _SURE if set(columns) <= set(filled)]
-        sure = [splink.block_on(*each) for each in certain if _repeats(list(zip(*map(table.get, each), strict=True)))]
+        sure = [splink.block_on(*each) for each in certain if _agreeing(_together(given, each))]
         api = splink.DuckDBAPI()
         try:
             settings = splink.SettingsCreator(
                 link_type="dedupe_only",
                 unique_id_column_name=_ROW,
                 comparisons=[_comparison(library, name) for name in filled],
-                blocking_rules_to_generate_predictions=[blocks[name] for name in agreeing],
+                blocking_rules_to_generate_predictions=compared,
                 probability_two_random_records_match=min(0.5, _DOUBLED / len(table[_ROW])),
                 retain_matching_columns=False,
             )
@@ -262,8 +272,8 @@ class ProbabilisticResolver(Merging, BaseEstimator):
             if sure:
                 linker.training.estimate_probability_two_random_records_match(sure, recall=_RECALL)
             linker.training.estimate_u_using_random_sampling(max_pairs=float(self.max_pairs), seed=self.random_state)
-            for name in agreeing[:2]:  # each leaves out its own column
-                linker.training.estimate_parameters_using_expectation_maximisation(blocks[name])
+            for rule in compared[:2]:  # each leaves out its own column
+                linker.training.estimate_parameters_using_expectation_maximisation(rule)
             return linker.inference.predict(threshold_match_probability=self.threshold).as_dict()
         except failures as error:
             raise InvalidDataError(
@@ -287,6 +297,20 @@ def _comparison(library: ModuleType, name: str) -> Any:
     return library.LevenshteinAtThresholds(name, [1])
 
 
-def _repeats(values: list[Any]) -> bool:
-    given = [value for value in values if value is not None and not (isinstance(value, tuple) and None in value)]
-    return len(set(given)) < len(given)
+def blocks(table: Mapping[str, list[Any]]) -> list[tuple[str, ...]]:
+    """What a pair has to agree in to be compared: one column, or two of those in which too many pairs agree."""
+    room = max(_FEW, _FEW_EACH * len(next(iter(table.values()))))
+    pairs: dict[tuple[str, ...], int] = {(name,): _agreeing(values) for name, values in table.items()}
+    common = [name for name in table if pairs[(name,)] > room]
+    pairs |= {both: _agreeing(_together(table, both)) for both in combinations(common, 2)}
+    return [columns for columns, n in pairs.items() if 0 < n <= room]
+
+
+def _together(table: Mapping[str, list[Any]], columns: Sequence[str]) -> list[Any]:
+    rows = zip(*(table[name] for name in columns), strict=True)
+    return [None if None in row else row for row in rows]
+
+
+def _agreeing(values: list[Any]) -> int:
+    """How many pairs of rows have the same value."""
+    return sum(n * (n - 1) // 2 for n in Counter(value for value in values if value is not None).values())
