@@ -196,6 +196,25 @@ def test_rows_that_cannot_be_used_are_counted(engine: Engine) -> None:
         summary.fit(engine.make(pa.table(bad | {"timestamp": times})))
 
 
+def test_returns_without_a_purchase_are_refused_in_words(engine: Engine) -> None:
+    log = log_of(300, returns=True).sample(frac=1, random_state=0, ignore_index=True)
+    fates = RFMSummary().fit(log).ledger(log)["fate"]
+    unmatched = fates.isin(["unmatched return", "partly paired return", "return left out"])
+    summary = RFMSummary(policy=OrderPolicy(unmatched="raise"))
+    words = rf"^{unmatched.sum()} of {len(log)} rows are returns without a purchase, of customers -?\d+, .*, …"
+    with pytest.raises(InvalidDataError, match=words + r".*OrderPolicy\(unmatched=\"flag\"\) lets them lower total"):
+        summary.fit_transform(engine.make(log))
+    of_others = log[~log["customer_id"].isin(log["customer_id"][unmatched])]
+    check_same(engine, of_others, policy=OrderPolicy(unmatched="raise"))
+
+
+def test_amounts_that_no_double_adds_up_are_refused(engine: Engine) -> None:
+    log = log_of(20)
+    log.loc[[3, 4], "amount"] = 1.7e308
+    with pytest.raises(InvalidDataError, match=r"^Amounts are too large to be added up: up to 1.7e\+308, in 20 rows"):
+        RFMSummary(policy=None if engine.name == "pyspark" else "default").fit_transform(engine.make(log))
+
+
 def test_logs_that_are_no_logs_are_refused(engine: Engine) -> None:
     log = arrow(log_of(4))
     with pytest.raises(InvalidDataError, match="The log is empty"):

@@ -15,29 +15,34 @@ from custanalytics._params import offence
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm import _query
 from custanalytics.rfm._clock import Clock
-from custanalytics.rfm._rows import BAD_ROWS_REMEDY
+from custanalytics.rfm._returns import UNMATCHED_REMEDY, unmatched_phrase
+from custanalytics.rfm._rows import BAD_ROWS_REMEDY, refuse_endless_sums
 
 Settle = Callable[[nw.DataFrame[Any]], tuple[nw.DataFrame[Any], nw.Series[Any]]]  # the table, and whom it leaves out
+Unmatched = Callable[[nw.DataFrame[Any]], nw.Series[Any]]  # the customer of each return without a purchase
 
 FIRST = 5  # customers that a message names
 _LAST = np.iinfo(np.int64).max
+_EXTREMES = ("first", "last", "largest")
 
 
-def facts(log: nw.LazyFrame[Any]) -> dict[str, int]:
-    """Rows, rows that cannot be used, returns, first and last time in microseconds: one row leaves the engine."""
+def facts(log: nw.LazyFrame[Any]) -> dict[str, Any]:
+    """Rows, rows that cannot be used, returns, first and last time in microseconds, and the largest size of an amount:
+    one row leaves the engine."""
     if not log.implementation.is_dask():
         found = _engines.collect(log.select(*_query.facts(log.collect_schema())))
-        numbers = {name: int(found[name][0] or 0) for name in found.columns if name not in ("first", "last")}
+        numbers: dict[str, Any] = {name: int(found[name][0] or 0) for name in found.columns if name not in _EXTREMES}
         reach = {name: int(_frames.times(found, name)[0]) for name in ("first", "last")}
         if reach["first"] == -_LAST or reach["last"] == _LAST:
             raise InvalidDataError(
                 "The log has infinite times. Leave out these rows, or give them times of the calendar."
             )
-        return numbers | reach
+        return numbers | reach | {"largest": float(found["largest"][0] or 0.0)}
     frame = _engines.native(log)
     parts = frame.map_partitions(_facts_of_part, meta=_facts_of_part(frame._meta)).compute()
-    numbers = {name: int(parts[name].sum()) for name in parts.columns if name not in ("first", "last")}
-    return numbers | {"first": int(parts["first"].min()), "last": int(parts["last"].max())}
+    numbers = {name: int(parts[name].sum()) for name in parts.columns if name not in _EXTREMES}
+    reach = {"first": int(parts["first"].min()), "last": int(parts["last"].max())}
+    return numbers | reach | {"largest": float(parts["largest"].max())}
 
 
 def refuse_bad_rows(found: Mapping[str, int], *columns: str) -> None:
@@ -58,19 +63,28 @@ def span(log: nw.LazyFrame[Any]) -> tuple[int, int]:
 
 
 def table(
-    log: nw.LazyFrame[Any], clock: Clock, last_period: int, settle: Settle, pairs: bool = True, free: bool = True
+    log: nw.LazyFrame[Any],
+    clock: Clock,
+    last_period: int,
+    settle: Settle,
+    unmatched: Unmatched | None = None,
+    pairs: bool = True,
+    free: bool = True,
 ) -> tuple[nw.LazyFrame[Any], int, list[Any]]:
     """The customer table of a log, in the engine of the log; how many customers it leaves out, and the first of them.
 
     `settle` summarises rows in memory and says whom it leaves out. Where it `pairs` returns with purchases, customers
     who have returns (or orders of value 0, unless these are `free` to count) are left to it: in the parts of Spark,
     elsewhere here. All others, and all customers where it pairs nothing, are left to the query. With Dask, `settle`
-    has all customers, in its parts.
+    has all customers, in its parts. Returns that are `unmatched` are refused, if that is given.
     """
     found = facts(log)
     refuse_bad_rows(found, *LOG_REQUIRED)
+    refuse_endless_sums(found["largest"], found["rows"])
     unsettled = found["returns"] or (found["zeros"] and not free)
     if log.implementation.is_dask():
+        if unmatched is not None and found["returns"]:
+            _refuse_unmatched(log, unmatched, found["rows"])
         whole = _engines.map_groups(log, CUSTOMER_ID, functools.partial(_settled, settle))
         if not unsettled:
             return whole, 0, []
@@ -85,6 +99,8 @@ def table(
         return whole, *(_missing(affected, whole) if found["returns"] else (0, []))
     others = _query.customers(rows.join(affected, on=CUSTOMER_ID, how="anti"), clock, last_period)
     theirs = rows.join(affected, on=CUSTOMER_ID, how="semi").select(*log.collect_schema().names())
+    if unmatched is not None and found["returns"]:
+        _refuse_unmatched(theirs, unmatched, found["rows"])
     if log.implementation.is_pyspark():
         mapped = _engines.map_groups(theirs, CUSTOMER_ID, functools.partial(_settled, settle), others)
         return nw.concat([others, mapped]), *_missing(affected, mapped)
@@ -105,6 +121,23 @@ def _missing(affected: nw.LazyFrame[Any], found: nw.LazyFrame[Any]) -> tuple[int
     missing = affected.join(found.select(CUSTOMER_ID), on=CUSTOMER_ID, how="anti")
     ids = sorted(_engines.collect(missing)[CUSTOMER_ID].to_list())
     return len(ids), ids[:FIRST]
+
+
+def _refuse_unmatched(theirs: nw.LazyFrame[Any], unmatched: Unmatched, n_rows: int) -> None:
+    """Raise an InvalidDataError where returns of a log have no purchase; all rows of their customers are given."""
+    if theirs.implementation.is_dask() or theirs.implementation.is_pyspark():
+        name = functools.partial(_names_of, unmatched)
+        found = _engines.collect(_engines.map_groups(theirs, CUSTOMER_ID, name, theirs.select(CUSTOMER_ID)))[
+            CUSTOMER_ID
+        ]
+    else:
+        found = unmatched(_engines.collect(theirs))
+    if len(found):
+        raise InvalidDataError(offence(len(found), n_rows, (), unmatched_phrase(found), "rows") + UNMATCHED_REMEDY)
+
+
+def _names_of(unmatched: Unmatched, frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+    return unmatched(frame).alias(CUSTOMER_ID).to_frame()
 
 
 def _settled(settle: Settle, frame: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
@@ -132,5 +165,6 @@ def _facts_of_part(part: Any) -> Any:
         "zeros": int((amounts == 0).sum()),
         "first": int(known.min()) if known.size else _LAST,
         "last": int(known.max()) if known.size else _frames.NO_TIME,
+        "largest": float(np.abs(amounts).max(initial=0.0)),
     }
     return _frames.table({name: np.array([value]) for name, value in found.items()})

@@ -61,7 +61,7 @@ def read(X: Any, columns: Mapping[str, str] | None) -> nw.LazyFrame[Any]:
 
 
 def facts(schema: nw.Schema) -> list[nw.Expr]:
-    """Aggregates of a log that `read` gave: rows, rows that cannot be used, returns, first and last time."""
+    """Aggregates of a log that `read` gave: rows, those that cannot be used, returns, the largest amount, its times."""
     time, amount = nw.col(TIMESTAMP), nw.col(AMOUNT)
     return [
         nw.len().alias("rows"),
@@ -70,6 +70,7 @@ def facts(schema: nw.Schema) -> list[nw.Expr]:
         _count(amount.is_null() | ~amount.is_finite()).alias(AMOUNT),
         _count(_returned(schema)).alias("returns"),
         _count(amount == 0).alias("zeros"),
+        amount.abs().max().alias("largest"),
         time.min().alias("first"),
         time.max().alias("last"),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+from sklearn.base import clone
 
 from custanalytics import _frames, _jit
 from custanalytics._columns import CUSTOMER_ID, ORDER_ID, PRODUCT_ID, QUANTITY
@@ -31,6 +32,8 @@ FATES = (
 )
 ROWS_A_PIECE = 1 << 11
 ROWS_A_SLICE = 1 << 18
+FIRST = 5  # rows whose customers a message names
+UNMATCHED_REMEDY = '. OrderPolicy(unmatched="flag") lets them lower total_value'
 FOREVER = int(np.iinfo(np.int64).max)
 
 
@@ -241,12 +244,25 @@ def _spread(settled: Settled, at: np.ndarray, whole: Settled) -> Settled:
     return whole
 
 
+def unmatched_of(frame: nw.DataFrame[Any], rows: Rows, end: int, policy: OrderPolicy) -> nw.Series[Any]:
+    """The customer of each return that has no purchase, or a part without one."""
+    _, outcome = settle_log(frame, rows, end, clone(policy).set_params(unmatched="flag"))
+    at = outcome.at if outcome.settled is None else outcome.at[outcome.settled.unmatched]
+    return _frames.take(frame[CUSTOMER_ID], at)
+
+
+def unmatched_phrase(customers: nw.Series[Any]) -> str:
+    """What is wrong with the rows of some customers, of whom the first are named."""
+    first = dict.fromkeys(customers[:FIRST].to_list())
+    return (
+        f"are returns without a purchase, of customers {', '.join(map(str, first))}{', …' * (len(customers) > FIRST)}"
+    )
+
+
 def _refuse(frame: nw.DataFrame[Any], n: int, rows: np.ndarray) -> None:
     bad = np.zeros(n, np.bool_)
     bad[rows] = True
-    whose = ", ".join(map(str, dict.fromkeys(_frames.take(frame[CUSTOMER_ID], rows[:5]).to_list())))
-    phrase = f"are returns without a purchase, of customers {whose}{', …' if rows.size > 5 else ''}"
+    phrase = unmatched_phrase(_frames.take(frame[CUSTOMER_ID], rows))
     raise InvalidDataError(
-        offenders(bad, range(n), phrase, "rows")
-        + '. OrderPolicy(unmatched="flag") lets them lower total_value and names them in RFMSummary.ledger.'
+        offenders(bad, range(n), phrase, "rows") + UNMATCHED_REMEDY + " and names them in RFMSummary.ledger."
     )

@@ -23,7 +23,7 @@ from custanalytics.rfm._finish import SharedHashError
 from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
 from custanalytics.rfm._pieces import BadRowsError, extent_of, summarise
-from custanalytics.rfm._returns import settle_log, sound
+from custanalytics.rfm._returns import settle_log, sound, unmatched_of
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums, table_ids, warn_of_left_out
 from custanalytics.rfm._updating import Updating
 
@@ -212,7 +212,9 @@ class RFMSummary(Updating, FrameTransformer, BaseEstimator):
             log = _query.read(X, self.columns)
             policy = resolve(self.policy)
             free = policy is None or bool(policy.count_free)
-            found, n_left_out, first = _lazy.table(log, *self._cutoff(), self._table, policy is not None, free)
+            unmatched = self._unmatched if policy is not None and policy.unmatched == "raise" else None
+            cutoff, pairs = self._cutoff(), policy is not None
+            found, n_left_out, first = _lazy.table(log, *cutoff, self._table, unmatched, pairs, free)
             self.__dict__.pop("ledger_", None)  # one of another log
         else:
             found, left_out, ledger = self._summed(self._read(X))
@@ -267,6 +269,12 @@ class RFMSummary(Updating, FrameTransformer, BaseEstimator):
     def _table(self, frame: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], nw.Series[Any]]:
         """The customer table of a log in memory, and the customers who have no purchase that is left."""
         return self._summed(frame)[:2]
+
+    def _unmatched(self, frame: nw.DataFrame[Any]) -> nw.Series[Any]:
+        """The customers of returns without a purchase, as often as there are such returns."""
+        clock, last_period = self._cutoff()
+        policy = resolve(self.policy) or OrderPolicy()
+        return unmatched_of(frame, log_rows(frame)[0], clock.start(last_period + 1), policy)
 
     def _summed(
         self, frame: nw.DataFrame[Any], hashed: bool = True
