@@ -20,7 +20,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError, MissingColumnError, MissingExtraError
-from custanalytics.validation import CustomerReport, CustomerRule, CustomerValidator
+from custanalytics.validation import CustomerReport, CustomerRule, CustomerValidator, IdentityResolver
 
 
 def judge(email: Any = None, phone: Any = None, **kwargs: Any) -> pd.Series:
@@ -154,6 +154,8 @@ def test_doubtful_addresses_are_flagged_and_barred_on_demand(email: str, issue: 
         ("212 736 5000", "", "+12127365000", "fixed_line_or_mobile"),
         (2127365000, "", "+12127365000", "fixed_line_or_mobile"),
         (2127365000.0, "", "+12127365000", "fixed_line_or_mobile"),
+        ("2127365000.0", "", "+12127365000", "fixed_line_or_mobile"),
+        ("+4930901820.0", "not_a_mobile_phone", "+4930901820", "fixed_line"),
         ("212 736 5000 ext. 3", "not_a_mobile_phone", "+12127365000", "fixed_line_or_mobile"),
         ("+49 30 901820", "not_a_mobile_phone", "+4930901820", "fixed_line"),
         ("011 49 151 23456789", "", "+4915123456789", "mobile"),
@@ -194,6 +196,14 @@ def test_where_a_number_is_dialled() -> None:
         "+4915123456789",
     ]
     assert default["contact_issues"].tolist()[:3] == ["shared_phone", "shared_phone", ""]
+
+
+def test_addresses_of_other_letters_are_not_shared() -> None:
+    emails = ["ann@straße.de", "ann@strasse.de", "bob@shop.de", "BOB@SHOP.DE", "groß@shop.de", "GROSS@shop.de"]
+    clean = CustomerValidator().fit_transform({"customer_id": range(6), "email": emails})
+    assert clean["contact_issues"].tolist() == ["", "", "shared_email", "shared_email", "", ""]
+    resolver = IdentityResolver().fit({"customer_id": range(6), "email": emails})
+    assert resolver.merge_map_["customer_id"].tolist() == [3]
 
 
 def test_an_address_that_two_customers_share_is_flagged() -> None:

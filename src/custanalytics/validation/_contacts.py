@@ -30,9 +30,12 @@ class Contacts:
 
 
 def read_emails(
-    frame: nw.DataFrame[Any], disposable: Iterable[str] = (), same: Callable[[str], str] = str.casefold
+    frame: nw.DataFrame[Any], disposable: Iterable[str] = (), same: Callable[[str], str] = str.lower
 ) -> Contacts:
-    """Read the column email; `same` gives what two addresses of one mailbox have in common."""
+    """Read the column email; `same` gives what two addresses of one mailbox have in common.
+
+    Lower case, not without case: that would make ss of ß, which is another domain and another mailbox.
+    """
     reader = EmailReader(disposable)
     codes, values = distinct(frame[EMAIL])
     found = [*map(reader.read, values), (None, BITS["missing_email"])]

@@ -70,7 +70,7 @@ class IdentityResolver(Merging, BaseEstimator):
 
     Notes
     -----
-    Normal forms: of an e-mail address that of `CustomerValidator` without case; of a phone number E.164; of a name its
+    Normal forms: of an e-mail address that of `CustomerValidator` in lower case; of a phone number E.164; of a name its
     words without accents, case and punctuation, in alphabetical order; of a date ISO 8601; of any other column letters
     and digits alone. Values that are missing, stand for none or are not valid are no keys.
 

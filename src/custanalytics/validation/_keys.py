@@ -49,7 +49,7 @@ def normal_column(
 ) -> tuple[np.ndarray, list[str]]:
     """The codes of the normal forms of a column, -1 where there is none, and the normal forms."""
     if column == EMAIL:
-        same = person_of if aliases else str.casefold
+        same = person_of if aliases else str.lower
         return _of_contacts(read_emails(frame, same=same), same)
     if column == PHONE:
         return _of_contacts(read_phones(frame, country), str)

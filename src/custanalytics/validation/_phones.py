@@ -12,6 +12,7 @@ from custanalytics.validation._values import MISSING_TEXT, plain
 
 _SEQUENCES = ("01234567890", "12345678901", "98765432109", "09876543210")
 _SHORTEST_SEQUENCE = 5
+_FLOAT = re.compile(r"\+?\d+\.0")
 
 
 class Phone(NamedTuple):
@@ -59,9 +60,10 @@ class PhoneReader:
 
 
 def _as_text(value: Any) -> str:
-    """A number that was read as a float is its digits."""
+    """A number that was read as a float is its digits, also where the float has been made text since."""
     whole = isinstance(value, float) and value.is_integer()
-    return trimmed(str(int(value) if whole else value))
+    text = trimmed(str(int(value) if whole else value))
+    return text[:-2] if _FLOAT.fullmatch(text) else text
 
 
 def _stands_for_none(digits: str) -> bool:
