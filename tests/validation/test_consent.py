@@ -221,6 +221,18 @@ def test_words_of_all_kinds_are_understood() -> None:
     assert ledger.allowed([0, 1], "email", "news", "2024-02-01").tolist() == [True, False]
 
 
+def test_a_name_is_one_in_every_form_of_unicode() -> None:
+    purposes = ["Pr\u00e4mien", "pra\u0308mien ", "\uff30r\u00e4mien"]
+    times = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
+    words = ["opt-in", "opt-out", "opt-in"]
+    events = pd.DataFrame({"customer_id": 1, "purpose": purposes, "status": words, "timestamp": times})
+    for n, expected in ((1, True), (2, False), (3, True)):
+        ledger = ConsentLedger(events.head(n), regime={purposes[1]: "opt_out"})
+        assert ledger.purposes_ == ("pr\u00e4mien",)
+        assert [ledger.allowed([1], "email", each, "2024-02-01").item() for each in purposes] == [expected] * 3
+        assert ledger.reasons([2], "email", purposes[2], "2024-02-01").tolist() == ["not_opted_out"]
+
+
 def test_times_as_texts_and_as_dates() -> None:
     events = frame_of([(0, Event("email", "news", "granted", 1, 3)), (1, Event("email", "news", "withdrawn", 0, None))])
     texts = events.assign(timestamp=["2024-01-02", " 2024-01-01T00:00 "], expires=["2024-01-04", ""])

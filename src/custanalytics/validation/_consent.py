@@ -24,7 +24,7 @@ from custanalytics.validation._consent_events import (
     several,
 )
 from custanalytics.validation._consent_state import state_of
-from custanalytics.validation._consent_words import OWNER
+from custanalytics.validation._consent_words import OWNER, spelt
 from custanalytics.validation._customer_ids import (
     CHANNEL,
     EXPIRES,
@@ -35,7 +35,7 @@ from custanalytics.validation._customer_ids import (
     read_named,
 )
 from custanalytics.validation._merge_map import final_survivors, groups
-from custanalytics.validation._values import distinct, plain
+from custanalytics.validation._values import distinct
 
 _COLUMNS = (CUSTOMER_ID, CHANNEL, PURPOSE, STATUS, TIMESTAMP, EXPIRES)
 _REASONS = ("missing_id", "do_not_contact", "opted_out", "granted", "not_opted_out", "expired", "no_consent")
@@ -94,8 +94,9 @@ class ConsentLedger:
     -----
     The *scope* of an event is its channel and its purpose, either of which may be all. For a question (channel,
     purpose, `as_of`), the events up to `as_of` count whose scope covers it: at most four scopes. A name is compared
-    without case and surrounding white space. An `as_of` that is a date stands for the whole day. Times with a zone are
-    compared as instants, also in the hour that clocks show twice; times without one are read on the ledger's clock.
+    without case and surrounding white space, in whatever form of Unicode. An `as_of` that is a date stands for the
+    whole day. Times with a zone are compared as instants, also in the hour that clocks show twice; times without one
+    are read on the ledger's clock.
 
     1. Whoever is in `do_not_contact` may not be contacted.
     2. In each scope apart, the last grant is in force if it has not expired: `expires`, if given, is after `as_of`.
@@ -312,7 +313,7 @@ class ConsentLedger:
         out, granted, expired = (self._of_people(each)[at] for each in (state.out, state.granted, state.expired))
         barred = np.zeros(len(self._ids), np.bool_)
         barred[self._barred] = True
-        free = np.full(at.size, self._free(plain(channel), plain(purpose)))
+        free = np.full(at.size, self._free(spelt(channel), spelt(purpose)))
         tests = (at == -2, self._of_people(barred)[at], out, granted, free, expired)
         which = np.select(tests, range(len(tests)), len(tests))
         return (which == 3) | (which == 4), np.array(_REASONS, object)[which]

@@ -22,10 +22,11 @@ from custanalytics.validation._consent_words import (
     PENDING,
     UNNAMED,
     names_of,
+    spelt,
     statuses_of,
 )
 from custanalytics.validation._customer_ids import CHANNEL, EXPIRES, PURPOSE, STATUS, distinct_ids
-from custanalytics.validation._values import distinct, is_missing, plain
+from custanalytics.validation._values import distinct, is_missing
 
 REGIMES = ("opt_in", "opt_out")
 EVERY = "*"
@@ -64,19 +65,19 @@ def read_events(
 
 def name_codes(found: Sequence[str], declared: Iterable[str] | None, further: Iterable[str]) -> dict[str, int]:
     """Every name that may be asked for, and its code in the events."""
-    return {name: at for at, name in enumerate(dict.fromkeys([*found, *map(plain, declared or ()), *further]))}
+    return {name: at for at, name in enumerate(dict.fromkeys([*found, *map(spelt, declared or ()), *further]))}
 
 
 def code_of(names: Mapping[str, int], asked: Any, what: str) -> int:
     """The code of the channel or purpose that is asked for; one beyond all where the ledger names none at all."""
     if not isinstance(asked, str):
         raise ValueError(f"The {what!r} argument of {OWNER} must be an instance of str. Got {asked!r} instead.")
-    if names and plain(asked) not in names:
+    if names and spelt(asked) not in names:
         raise ValueError(
             f"No event of the ledger names the {what} {asked!r}; it knows {list(names)}. Correct the spelling, or pass "
             f"{what}s=[{asked!r}] to ConsentLedger if it is a new one."
         )
-    return names.get(plain(asked), len(names))
+    return names.get(spelt(asked), len(names))
 
 
 def regimes(regime: str | Mapping[Any, str]) -> tuple[dict[Any, str], list[str]]:
@@ -94,7 +95,7 @@ def regimes(regime: str | Mapping[Any, str]) -> tuple[dict[Any, str], list[str]]
             raise ValueError(
                 f"The keys of the 'regime' parameter of {OWNER} are purposes or (channel, purpose). Got {scope!r}."
             )
-        words = tuple(map(plain, parts))
+        words = tuple(map(spelt, parts))
         words = words[1:] if words[0] == EVERY and len(words) == 2 else words
         if words == (EVERY,):
             found[None] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -62,11 +63,16 @@ def names_of(series: nw.Series[Any] | None, n: int) -> tuple[np.ndarray, list[st
     if series is None:
         return np.full(n, EVERY), []
     codes, values = distinct(series)
-    words = [plain(str(value)) for value in values]
+    words = [spelt(str(value)) for value in values]
     names = sorted(set(words) - _ALL - MISSING_TEXT)
     place = {**dict.fromkeys(_ALL, EVERY), **{name: at for at, name in enumerate(names)}}
     meant = np.array([place.get(word, UNNAMED) for word in words], np.int64)
     return np.append(meant, UNNAMED)[codes], names
+
+
+def spelt(name: str) -> str:
+    """The name of a channel or purpose as it is compared: one for all ways to write it."""
+    return plain(unicodedata.normalize("NFKC", name))
 
 
 def _word(value: Any) -> str:
