@@ -37,7 +37,8 @@ USED = _SUMS + 17 * LANES  # numbers in all
 _Y, _Z, _G, _EXCESS, _NEAR_FALL, _FAR_FALL, _NEAR_SHARE, _FAR_SHARE, _RHOS, _BY_NEARS, _BY_FARS = (
     NODES * LANES * row for row in range(11)
 )
-POINTS = 11 * NODES * LANES  # numbers about the nodes
+_ROWS = 11
+POINTS = _ROWS * NODES * LANES  # numbers about the nodes
 
 
 @kernel
@@ -52,7 +53,7 @@ def decay_integrals(n, order, lanes, points):
     The variable is y = log(1 + w/c) with c the smaller of a and b. In it the integrand is exp(-by_near y) times
     (1 + rho (e^y - 1))^-by_far, smooth on the scale of one whatever a and b are, and all terms are positive.
     """
-    active = 0
+    active, nodes = 0, points.size // (_ROWS * LANES)  # NODES, but the compiler would unroll the loops if it knew
     for i in range(n):
         lanes[LOG_INTEGRAL + i] = 0.0
         if lanes[LOG_A + i] > 0.0 and lanes[LOG_B + i] > 0.0:
@@ -63,9 +64,9 @@ def decay_integrals(n, order, lanes, points):
             lanes[MOMENTS + k * LANES + i] = 0.0
     while active > 0:
         _choose_panels(active, lanes)
-        _place_nodes(active, lanes, points)
-        _evaluate(_WEIGHTS.size * active, order, points)
-        _add_up(active, order, lanes, points)
+        _place_nodes(active, nodes, lanes, points)
+        _evaluate(nodes * active, order, points)
+        _add_up(active, nodes, order, lanes, points)
         active = _settle(active, order, lanes)
     for i in range(n):
         integral = lanes[LOG_INTEGRAL + i]
@@ -108,9 +109,9 @@ def _choose_panels(active, lanes):
 
 
 @kernel
-def _place_nodes(active, lanes, points):
+def _place_nodes(active, nodes, lanes, points):
     """The nodes of all panels, with what belongs to each of them: node by node, lane by lane."""
-    for k in range(_WEIGHTS.size):
+    for k in range(nodes):
         node, weight, row = _NODES[k], _WEIGHTS[k], k * active
         for j in range(active):
             points[_Y + row + j] = fma(lanes[_PANEL + j], node, lanes[_LO + j])
@@ -140,9 +141,9 @@ def _evaluate(m, order, points):
 
 
 @kernel
-def _add_up(active, order, lanes, points):
+def _add_up(active, nodes, order, lanes, points):
     """Add the integrand and its moments at the nodes to the sums of each lane."""
-    for k in range(_WEIGHTS.size):
+    for k in range(nodes):
         row = k * active
         for j in range(active):
             lanes[_SUMS + j] += points[_G + row + j]

@@ -27,9 +27,9 @@ _USED = _VALUE + 15 * LANES
 @kernel
 def grouped_loop(bounds, x, t_x, T, weight, thetas, parts):
     """`log_likelihood_loop` of the rows from each bound to the next, with parameters and a result of their own."""
-    order = 2 if parts.shape[2] > 5 else 1
+    order = min(parts.shape[2] // 5, 2)
     lanes, points, owner = np.zeros(_USED), np.empty(decay.POINTS), np.zeros(LANES, np.int64)
-    taken = 0
+    taken, left = 0, bounds[len(thetas)] - bounds[0]
     for group in range(len(thetas)):
         r, alpha, s, beta = thetas[group, 0], thetas[group, 1], thetas[group, 2], thetas[group, 3]
         log_s, counted, rising, rising_by_r, bend, bent = math.log(s), 0.0, 0.0, 0.0, 0.0, 0.0
@@ -47,11 +47,10 @@ def grouped_loop(bounds, x, t_x, T, weight, thetas, parts):
             lanes[_R + taken], lanes[_ALPHA + taken], lanes[_S + taken], lanes[_BETA + taken] = r, alpha, s, beta
             lanes[_LOG_S + taken], lanes[_WEIGHT + taken], owner[taken] = log_s, weight[i], group
             lanes[_RISING + taken], lanes[_RISING_BY_R + taken], lanes[_BEND + taken] = rising, rising_by_r, bend
-            taken += 1
-            if taken == LANES:
+            taken, left = taken + 1, left - 1
+            if taken == LANES or left == 0:
                 _add_to_groups(taken, order, lanes, points, owner, parts)
                 taken = 0
-    _add_to_groups(taken, order, lanes, points, owner, parts)
 
 
 @kernel
@@ -74,7 +73,7 @@ def alive_loop(start, stop, x, t_x, T, theta, out):
         n = min(LANES, stop - first)
         for i in range(n):
             lanes[_X + i], lanes[_T_X + i], lanes[_AGE + i] = x[first + i], t_x[first + i], T[first + i]
-        _see(n, 0, lanes, points)
+        _see(n, min(n, 0), lanes, points)  # order 0, which if the compiler knew it would compile all that follows anew
         for i in range(n):
             out[first + i] = max(lanes[_ALIVE + i], _SMALLEST)
 
@@ -250,7 +249,7 @@ def _mend_unlikely(n, lanes, points):
             found += 1
     if found == 0:
         return
-    decay_integrals(found, 1, lanes, points)
+    decay_integrals(found, min(found, 1), lanes, points)  # order 1, which the compiler had better not know
     for j in range(found):
         i = int(lanes[_AT + j])
         buys = lanes[_R + i] * math.exp(lanes[LOG_INTEGRAL + j])

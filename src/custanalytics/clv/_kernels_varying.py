@@ -29,7 +29,8 @@ def varying_loop(start, stop, x, rate_before, hazard_before, bounds, length, rat
     """
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
     kept = np.empty((bounds[stop] - bounds[start], KEPT))
-    integrate_pieces(start, stop, 1, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept)
+    order = min(stop, 1)  # 1, which if the compiler knew it would compile all that follows anew
+    integrate_pieces(start, stop, order, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept)
     for i in range(start, stop):
         p, own = r + x[i], kept[bounds[i] - bounds[start] :]
         a, b, total = alpha + rate_before[i], beta + hazard_before[i], -inf
@@ -71,7 +72,8 @@ def seen_loop(start, stop, x, rate_before, hazard_before, bounds, length, rates,
     """Log-likelihood and P(alive) of each customer: those of `varying_loop`, without the cost of derivatives."""
     r, alpha, s, beta = theta[0], theta[1], theta[2], theta[3]
     kept = np.empty((bounds[stop] - bounds[start], KEPT))
-    integrate_pieces(start, stop, 0, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept)
+    order = min(start, 0)  # 0, see above
+    integrate_pieces(start, stop, order, x, rate_before, hazard_before, bounds, length, rates, hazards, theta, kept)
     for i in range(start, stop):
         p, a, b, total = r + x[i], alpha + rate_before[i], beta + hazard_before[i], -inf
         for k in range(bounds[i], bounds[i + 1]):
@@ -104,12 +106,11 @@ def integrate_pieces(start, stop, order, x, rate_before, hazard_before, bounds, 
                 lanes[LOG_A + taken], lanes[LOG_B + taken] = d * w / a, d * v / b
                 lanes[_FROM_A + taken], lanes[_FROM_B + taken], lanes[_AT + taken] = a, b, at
                 taken += 1
-                if taken == LANES:
-                    _keep(taken, order, s, lanes, points, kept)
-                    taken = 0
                 a += w * d
                 b += v * d
-    _keep(taken, order, s, lanes, points, kept)
+            if taken == LANES or (taken > 0 and k == bounds[stop] - 1):
+                _keep(taken, order, s, lanes, points, kept)
+                taken = 0
 
 
 @kernel
