@@ -117,6 +117,21 @@ def test_tails_so_heavy_that_the_mean_says_nothing_of_the_size(seed):
     np.testing.assert_allclose(list(lazy.params_.values()), list(model.params_.values()), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::custanalytics.exceptions.FitWarning")
+def test_amounts_of_all_sizes_have_a_scale_in_their_middle():
+    powers = [-4.463, 2.46, 1.444, 3.454, 3.53, 3.352, 4.198, -5.578, -0.526, -5.739, 5.98]
+    table = {"frequency": [1] * len(powers), "monetary_value": 10.0 ** np.array(powers)}
+    model = GammaGammaModel().fit(table)
+    with mp.workdps(30):
+        found, higher = (
+            float(sum(reference.gg_log_likelihood(1, m, *theta) for m in table["monetary_value"]))
+            for theta in (model.params_.values(), (0.104, 0.452, 13_725.0))  # found from random starts
+        )
+    assert model.converged_
+    assert model.log_likelihood_ == pytest.approx(found, rel=1e-12)
+    assert found >= higher
+
+
 @pytest.mark.thorough
 def test_ninety_percent_intervals_cover():
     inside = np.zeros(3)

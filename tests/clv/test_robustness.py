@@ -133,7 +133,7 @@ SLOW = {"GammaGompertzNBDModel": 8, "BetaGeoCNBDModel": 2, "ModifiedBetaGeoCNBDM
 def best_of_starts(model, table, weight, rng, n_starts):
     """The highest log-likelihood that a quasi-Newton method finds from random starts in the box of the solver."""
     sample = model._sample(table, weight)
-    unit = sample.mean(model._columns.index(model._unit_columns[-1])) if model._unit_columns else 1.0
+    unit = sample.size(model._columns.index(model._unit_columns[-1])) if model._unit_columns else 1.0
     objective = _fit.Likelihood(model._loglik_loop, sample, units=model._units(unit))
     k = len(model._names)
 
@@ -200,23 +200,38 @@ def test_ten_thousand_small_data_sets(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "x", "recency", "T", "reached"),
+    ("name", "columns", "reached"),
     [
         # a share leaves at once, and the others buy at rates that differ little
-        ("GammaGompertzNBDModel", [0, 92, 101], [0.0, 0.57904573e-9, 0.28944813e-9], [1e-9] * 3, 3514.1097),
+        ("GammaGompertzNBDModel", ([0, 92, 101], [0.0, 0.57904573e-9, 0.28944813e-9], [1e-9] * 3), 3514.1097),
         # all drop out after a purchase with the same small chance
         (
             "ModifiedBetaGeoModel",
-            [0] * 20 + [1, 1, 1, 2, 2, 4, 10_000],
-            [0] * 20 + [4559, 1573, 402, 3748, 3579, 8376, 7848],
-            [6000] * 20 + [9373, 9729, 4913, 8003, 8662, 8746, 7927],
+            (
+                [0] * 20 + [1, 1, 1, 2, 2, 4, 10_000],
+                [0] * 20 + [4559, 1573, 402, 3748, 3579, 8376, 7848],
+                [6000] * 20 + [9373, 9729, 4913, 8003, 8662, 8746, 7927],
+            ),
             -7720.50538,
         ),
+        # nobody leaves before the sixth renewal, and then ever more slowly
+        ("BetaDiscreteWeibullModel", ([6, 30], [1000, 1000]), -7.2853629),
+        ("BetaDiscreteWeibullModel", ([6, 846, 117], [13, 858, 242]), -19.5293011),
+        (
+            "BetaDiscreteWeibullModel",
+            ([3, 10, 14, 3, 8, 11, 3, 0, 3, 9], [6, 11, 16, 15, 16, 17, 6, 0, 14, 11]),
+            -24.0278694,
+        ),
+        # all spend the same on average, in amounts that differ widely
+        ("GammaGammaModel", ([403, 435, 478], [0.14537349, 0.32084157, 0.02250992]), 2.3564807),
+        ("GammaGammaModel", ([486, 663], [13.9563453, 954.3637294]), -13.6001957),
+        ("GammaGammaModel", ([223, 348], [2.29711831, 5.33029834]), -3.5286904),
     ],
 )
-def test_maxima_that_random_starts_have_found(name, x, recency, T, reached):
+def test_maxima_that_random_starts_have_found(name, columns, reached):
+    model = getattr(clv, name)()
     with pytest.warns(FitWarning, match="do not determine"):
-        model = getattr(clv, name)().fit({"frequency": x, "recency": recency, "T": T})
+        model.fit(dict(zip(model._columns, columns, strict=True)))
     assert model.converged_
     assert model.log_likelihood_ > reached - 1e-3
 

@@ -101,5 +101,6 @@ class BetaDiscreteWeibullModel(ContractModel):
     _limits: ClassVar[Limits] = (LATE_CHURN, CHANGES)
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
-        late = (0.3, 0.3, 4.0)  # nobody leaves before a certain number of renewals
-        return np.vstack([super()._starts(sample), late])
+        # nobody leaves before a certain number of renewals: at once then, or ever more slowly
+        late, long = (0.3, 0.3, 4.0), (0.1, min(sample.mean(0) ** 8, 1e9), 8.0)
+        return np.vstack([super()._starts(sample), late, long])

@@ -321,7 +321,10 @@ class GammaGammaModel(LikelihoodModel):
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         # v is such that the mean over customers is that of the sample, 1 in scaled units
+        one = 1.0 / sample.mean(0)  # the p of amounts that vary as if all purchases of a customer were one
         shapes = ((2.0, 3.0), (6.0, 4.0), (30.0, 4.0), (5.0, 40.0), (0.5, 1.5), (1.0, 100.0), (100.0, 2.0))
-        starts = [(p, q, (q - 1.0) / p) for p, q in shapes]
-        # amounts of many orders of magnitude: no mean to speak of, and a scale as small as the smallest of them
-        return np.array([*starts, (2.0, 0.1, 1e-6)])
+        starts = [(p, q, (q - 1.0) / p) for p, q in (*shapes, (0.05 * one, 100.0))]
+        # amounts of many orders of magnitude: no mean to speak of, and a scale as small as the smallest of them, or
+        # in their middle
+        middle = np.exp(np.average(np.log(sample.columns[1]), weights=sample.weight))
+        return np.array([*starts, (2.0, 0.1, 1e-6), (0.5 * one, 0.5, middle)])
