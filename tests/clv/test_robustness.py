@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from custanalytics import clv
 from custanalytics.clv import _fit
@@ -144,7 +145,9 @@ def best_of_starts(model, table, weight, rng, n_starts):
 
     box = [(-_fit.BOX, _fit.BOX)] * k
     starts = rng.normal(0.0, 3.0, (n_starts, k))
-    results = [minimize(finite, s, jac=True, method="L-BFGS-B", bounds=box, options={"maxfun": 120}) for s in starts]
+    how = {"method": "L-BFGS-B", "bounds": box, "options": {"maxfun": 120}}
+    with threadpool_limits(1, "blas"):  # on matrices of a few rows threads wait for each other most of the time
+        results = [minimize(finite, start, jac=True, **how) for start in starts]
     return -min(result.fun for result in results)
 
 
