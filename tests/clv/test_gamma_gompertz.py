@@ -55,6 +55,29 @@ def test_likelihood_gradient_and_alive():
                 assert model_of(theta).predict_alive(one(x, t_x, T))[0] == pytest.approx(alive, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    "theta", [(0.005, 1.2e9, 1.5e6, 4.2e8, 1.6e-8), (0.5, 30.0, 7e5, 1e4, 3e-5), (2.0, 1e3, 40.0, 1e9, 0.4)]
+)
+def test_who_leaves_sooner_after_a_purchase_than_its_time_is_rounded_by(theta):
+    x, t_x, T = 5, 3609.3, 1e4
+    sample = _fit.Sample(tuple(np.array([float(value)]) for value in (x, t_x, T)), np.ones(1))
+    found = _fit.total(kernels.log_likelihood_loop, sample, np.array(theta))
+    with mp.workdps(30):
+        r, alpha, b, s, beta = map(mp.mpf, theta)  # nobody who is alive after the last purchase buys or stays
+        height = mp.log1p(mp.expm1(b * t_x) / beta)
+        rate = mp.log(mp.rf(r, x)) + r * mp.log(alpha) - (r + x) * mp.log(alpha + t_x)
+        grown = mp.exp(b * t_x) / (beta + mp.expm1(b * t_x))
+        slopes = [
+            mp.digamma(r + x) - mp.digamma(r) + mp.log(alpha / (alpha + t_x)),
+            r / alpha - (r + x) / (alpha + t_x),
+            -s * t_x * grown,
+            -height,
+            s / beta - s * mp.exp(-b * t_x) * grown,
+        ]
+        np.testing.assert_allclose(found, [float(value) for value in (rate - s * height, *slopes)], rtol=1e-11)
+    assert 0.0 < model_of(theta).predict_alive(one(x, t_x, T))[0] < 1e-300
+
+
 def test_exact_second_derivatives_are_those_of_the_gradient():
     for x, t_x, T, theta in random_cases(300, 2):
         sample = _fit.Sample(tuple(np.array([float(value)]) for value in (x, t_x, T)), np.ones(1))

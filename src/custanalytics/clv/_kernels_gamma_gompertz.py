@@ -57,32 +57,37 @@ def highest_later(u, b, s, beta):
 
 
 @kernel
-def fill_nodes(lo, panel, p, t_x, alpha, b, s, beta, reference, lanes):
+def fill_nodes(lo, panel, p, t_x, alpha, b, s, beta, lanes):
     """The integrand of `dropout_integral` at the nodes of a panel, times their weights, and what it is made of.
 
     In the order of `lanes`: that; u; log(1 + (u - t_x) / (alpha + t_x)); log_base; e^(-b u); q / den; 1 / den.
+    The panel begins `lo` after t_x. Somebody of age t_x is somebody new whose beta is den(t_x).
     """
     weights, us, quiet, heights = lanes[0], lanes[1], lanes[2], lanes[3]
-    falls, left, hazards = lanes[4], lanes[5], lanes[6]
-    per_a, per_beta = 1.0 / (alpha + t_x), 1.0 / beta
+    falls, left, hazards, later = lanes[4], lanes[5], lanes[6], lanes[7]
+    fallen, aged, height = exp(-b * t_x), den(t_x, b, beta), log_base(t_x, b, beta)
+    gone, per_a, per_aged = -expm1(-b * t_x), 1.0 / (alpha + t_x), 1.0 / aged
     for k in range(NODES):  # this and the next loops are nothing but arithmetic: vectorised
-        us[k] = lo + panel * _NODES[k]
-        growth = expm1_lane(min(b * us[k], 700.0))
-        falls[k] = 1.0 / (1.0 + growth)
-        q = growth * falls[k]
-        hazards[k] = 1.0 / (beta * falls[k] + q)
-        left[k] = q * hazards[k]
-        heights[k] = growth * per_beta
-        quiet[k] = log1p_lane((us[k] - t_x) * per_a)
+        later[k] = lo + panel * _NODES[k]
+        growth = expm1_lane(min(b * later[k], 700.0))
+        fall = 1.0 / (1.0 + growth)
+        hazards[k] = 1.0 / (aged * fall + growth * fall)
+        left[k] = (gone + fallen * growth * fall) * hazards[k]
+        falls[k] = fall
+        heights[k] = growth * per_aged
+        quiet[k] = log1p_lane(later[k] * per_a)
     if b * (lo + panel) < _FAR:
         for k in range(NODES):
             heights[k] = log1p_lane(heights[k])
     else:
         for k in range(NODES):
-            heights[k] = b * us[k] + log_lane(falls[k] + (1.0 - falls[k]) * per_beta)
+            heights[k] = b * later[k] + log_lane(falls[k] + (1.0 - falls[k]) * per_aged)
     for k in range(NODES):
-        change = b * us[k] - (s + 1.0) * heights[k] - p * quiet[k] - reference
+        change = b * later[k] - (s + 1.0) * heights[k] - p * quiet[k]
         weights[k] = panel * _WEIGHTS[k] * exp_lane(min(change, 700.0))
+        us[k] = t_x + later[k]
+        falls[k] *= fallen
+        heights[k] += height
 
 
 @kernel
@@ -138,37 +143,37 @@ def dropout_integral(p, t_x, T, r, x, alpha, b, s, beta, order, lanes, moments):
     """Logarithm of the integral of (1 + (u - t_x) / (alpha + t_x))^-p e^(b u) (base / beta)^-(s+1) over [t_x, T].
 
     From order 1 on fills `moments` as `add_moments` says. Panels end where the integrand may have changed much, stay
-    away from its singularities, and end where all the rest is negligible.
+    away from its singularities, and end where all the rest is negligible. They are counted from t_x on: some are far
+    smaller than what t_x is rounded by.
     """
-    a = alpha + t_x
+    a, gap, aged = alpha + t_x, T - t_x, den(t_x, b, beta)
     near = min(a, singular_before(t_x, b, beta))
-    lo, total = t_x, 0.0
+    lo, total = 0.0, 0.0
     moments[:] = 0.0
-    reference = b * t_x - (s + 1.0) * log_base(t_x, b, beta)
-    while lo < T:
-        base = den(lo, b, beta)
-        slope = abs(b - (s + 1.0) * b / base - p / (alpha + lo))
-        panel = min(T - lo, _APART * (near + (lo - t_x)), _STEEP / slope if slope > 0.0 else inf)
+    while lo < gap:
+        base = den(lo, b, aged)
+        slope = abs(b - (s + 1.0) * b / base - p / (a + lo))
+        panel = min(gap - lo, _APART * (near + lo), _STEEP / slope if slope > 0.0 else inf)
         if abs(base - 1.0) > _SATURATED:
             panel = min(panel, _WIDEST / b)
         for _ in range(60):
             end = lo + panel
-            later = abs(b - (s + 1.0) * b / den(end, b, beta) - p / (alpha + end))
+            later = abs(b - (s + 1.0) * b / den(end, b, aged) - p / (a + end))
             if later * panel <= 1.5 * _STEEP:
                 break
             panel *= 0.5
-        fill_nodes(lo, panel, p, t_x, alpha, b, s, beta, reference, lanes)
+        fill_nodes(lo, panel, p, t_x, alpha, b, s, beta, lanes)
         here = 0.0
         for k in range(NODES):
             here += lanes[0, k]
         if order > 0 and here > 0.0:
             add_moments(here, total, r, x, t_x, alpha, b, s, beta, order, lanes, moments)
         total += here
-        lo = lo + panel if panel < T - lo else T
-        ahead = highest_later(lo, b, s, beta) - reference - p * log1p((lo - t_x) / a)
-        if ahead + log(max(T - lo, 1e-300)) < log(total) - _NEGLIGIBLE:
+        lo = lo + panel if panel < gap - lo else gap
+        ahead = highest_later(lo, b, s, aged) - p * log1p(lo / a)
+        if ahead + log(max(gap - lo, 1e-300)) < log(total) - _NEGLIGIBLE:
             break
-    return log(total) + reference
+    return log(total) + b * t_x - (s + 1.0) * log_base(t_x, b, beta)
 
 
 @kernel
