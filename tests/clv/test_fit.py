@@ -195,6 +195,22 @@ def test_a_climb_far_below_another_is_given_up():
     np.testing.assert_array_equal(alike.logs, reached.logs)
 
 
+def test_steps_that_are_next_to_nothing_do_not_overflow():
+    full, along_the_side, *_ = _fit._trials(np.zeros(2), np.array([5e-324, 30.0]))
+    assert full[1] == along_the_side[1] == _fit.BOX
+
+
+def test_a_step_that_would_leave_the_box_is_taken_along_its_side():
+    """A narrow ridge that ends in a corner: the slope in the box is uphill, and the step along the ridge leads out."""
+    ridge = np.array([[1.0, -1.0], [-1.0, 1.0]]) * 1e9 + np.eye(2)
+    logs = np.array([_fit.BOX, _fit.BOX - 1.0])
+    gradient = np.array([1e4, -1e4]) - 2.0
+    step, gain = _fit._newton_step(logs, gradient, ridge)
+    assert step[0] == 0.0
+    assert step[1] == pytest.approx(-gradient[1] / ridge[1, 1])
+    assert gain == pytest.approx(0.5 * gradient[1] ** 2 / ridge[1, 1])
+
+
 def test_nobody_drops_out_is_recognised():
     rng = np.random.default_rng(0)
     n = 2000

@@ -132,6 +132,16 @@ def test_amounts_of_all_sizes_have_a_scale_in_their_middle():
     assert found >= higher
 
 
+@pytest.mark.parametrize(("x", "m", "weight"), [(29, 2.23008786, [1, 4]), (3, 0.1, [1, 1]), (1, 40.0, [10, 3])])
+def test_equal_amounts_lead_into_the_corner_of_the_search(x, m, weight):
+    with pytest.warns(FitWarning, match="do not determine p, q"):
+        model = GammaGammaModel().fit({"frequency": [x, x], "monetary_value": [m, m]}, sample_weight=weight)
+    with mp.workdps(40):
+        corner = float(sum(weight) * reference.gg_log_likelihood(x, m, 1e10, 1e10, m))
+    assert model.converged_
+    assert model.log_likelihood_ == pytest.approx(corner, abs=1e-6)
+
+
 @pytest.mark.thorough
 def test_ninety_percent_intervals_cover():
     inside = np.zeros(3)

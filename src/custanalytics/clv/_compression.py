@@ -51,17 +51,13 @@ class Sample:
         return mean if mean > 0 else 1.0
 
     def size(self, column: int) -> float:
-        """Mean of a column, or its lower tenth where giants make the mean more than `TYPICAL` geometric means."""
+        """Mean of a column, or its geometric mean where giants make the mean more than `TYPICAL` times that."""
         mean, values = self.mean(column), self.columns[column]
         some = (values > 0) & (self.weight > 0)
         if not some.any():
             return mean
-        values, weight = values[some], self.weight[some]
-        if mean <= TYPICAL * float(np.exp(np.average(np.log(values), weights=weight))):
-            return mean
-        order = np.argsort(values)
-        upto = np.cumsum(weight[order])
-        return float(values[order][np.searchsorted(upto, 0.1 * upto[-1])])
+        middle = float(np.exp(np.average(np.log(values[some]), weights=self.weight[some])))
+        return mean if mean <= TYPICAL * middle else middle
 
 
 def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Sample:

@@ -228,20 +228,22 @@ def curvature(objective: Objective, logs: np.ndarray) -> np.ndarray:
 
 def _newton_step(logs: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
     """The step, every direction of it cut to the longest one, then all of them together; and what it should gain."""
-    free = np.abs(logs) < BOX
-    if not free.all():
-        free |= logs * gradient >= 0.0  # downhill leads back inside
-        hessian = hessian[np.ix_(free, free)]
-    step = np.zeros_like(logs)
-    if not free.any():
-        return step, 0.0
-    values, vectors = np.linalg.eigh(hessian)
-    slopes = gradient[free] @ vectors
-    steepness = np.maximum(np.abs(values), np.abs(slopes) / LONGEST_STEP)
-    lengths = slopes / np.maximum(steepness, TINY)
-    lengths *= LONGEST_STEP / max(math.sqrt(lengths @ lengths), LONGEST_STEP)
-    step[free] = -(vectors @ lengths)
-    return step, 0.5 * float(slopes @ lengths)
+    inside = np.abs(logs) < BOX
+    free = inside | (logs * gradient >= 0.0)  # of those at the box, what leads downhill back inside
+    while True:
+        step = np.zeros_like(logs)
+        if not free.any():
+            return step, 0.0
+        values, vectors = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
+        slopes = gradient[free] @ vectors
+        steepness = np.maximum(np.abs(values), np.abs(slopes) / LONGEST_STEP)
+        lengths = slopes / np.maximum(steepness, TINY)
+        lengths *= LONGEST_STEP / max(math.sqrt(lengths @ lengths), LONGEST_STEP)
+        step[free] = -(vectors @ lengths)
+        outwards = free & ~inside & (step * logs > 0.0)
+        if not outwards.any():  # along a narrow ridge the slope may lead back inside and the step yet leave
+            return step, 0.5 * float(slopes @ lengths)
+        free &= ~outwards
 
 
 def _search(
@@ -258,7 +260,7 @@ def _search(
 def _trials(logs: np.ndarray, step: np.ndarray) -> Iterator[np.ndarray]:
     """Ever shorter steps within the box: one that leaves it is bent along its side, or else ends there."""
     yield np.clip(logs + step, -BOX, BOX)
-    room = np.divide(np.copysign(BOX, step) - logs, step, out=np.full_like(logs, np.inf), where=step != 0.0)
+    room = np.divide(np.copysign(BOX, step) - logs, step, out=np.full_like(logs, np.inf), where=np.abs(step) > TINY)
     first = int(np.argmin(room))
     if 0.0 < room[first] < 1.0:  # a narrow ridge is not left, as it would be by bending
         trial = np.clip(logs + room[first] * step, -BOX, BOX)

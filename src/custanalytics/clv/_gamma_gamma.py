@@ -326,5 +326,5 @@ class GammaGammaModel(LikelihoodModel):
         starts = [(p, q, (q - 1.0) / p) for p, q in (*shapes, (0.05 * one, 100.0))]
         # amounts of many orders of magnitude: no mean to speak of, and a scale as small as the smallest of them, or
         # in their middle
-        middle = np.exp(np.average(np.log(sample.columns[1]), weights=sample.weight))
+        middle = np.exp(np.average(np.log(sample.columns[-1]), weights=sample.weight))
         return np.array([*starts, (2.0, 0.1, 1e-6), (0.5 * one, 0.5, middle)])
