@@ -188,48 +188,39 @@ def _differentiate_twice(n, lanes):
         # means of u alpha/(alpha + u)^2 and of u beta/(beta + u)^2 among the dead
         a_bend = a_from * (t_x / a + (alpha - t_x) / a * m_alpha - a_from * lanes[MOMENTS + 10 * LANES + i])
         b_bend = b_from * (t_x / b + (beta - t_x) / b * m_beta - b_from * lanes[MOMENTS + 15 * LANES + i])
-        between = alive * dead
         by_r, by_alpha = dead_r - alive_r, dead_alpha - alive_alpha
         by_s, by_beta = dead_s + 1.0 - alive_s, dead_beta - alive_beta
         k_r, k_alpha, k_s, k_beta = -r, (r + x) * a_from, -s, (s + 1.0) * b_from
-        moments = MOMENTS + i
-        lanes[_VALUE + 5 * LANES + i] = (
-            between * by_r * by_r + dead * k_r * k_r * (lanes[moments + 6 * LANES] - m_r * m_r)
-            + alive * alive_r + dead * dead_r
-        )  # fmt: skip
-        lanes[_VALUE + 6 * LANES + i] = (
-            between * by_r * by_alpha + dead * k_r * k_alpha * (lanes[moments + 7 * LANES] - m_r * m_alpha)
-            + r * (alive * a_part + dead * a_dead)
-        )  # fmt: skip
-        lanes[_VALUE + 7 * LANES + i] = (
-            between * by_r * by_s + dead * k_r * k_s * (lanes[moments + 8 * LANES] - m_r * m_s)
-        )  # fmt: skip
-        lanes[_VALUE + 8 * LANES + i] = (
-            between * by_r * by_beta + dead * k_r * k_beta * (lanes[moments + 9 * LANES] - m_r * m_beta)
-        )  # fmt: skip
-        lanes[_VALUE + 9 * LANES + i] = (
-            between * by_alpha * by_alpha
-            + dead * k_alpha * k_alpha * (lanes[moments + 10 * LANES] - m_alpha * m_alpha)
-            - (r + x) * (alive * a_part * (alpha / (alpha + T)) + dead * a_bend)
-        )  # fmt: skip
-        lanes[_VALUE + 10 * LANES + i] = (
-            between * by_alpha * by_s + dead * k_alpha * k_s * (lanes[moments + 11 * LANES] - m_alpha * m_s)
-        )  # fmt: skip
-        lanes[_VALUE + 11 * LANES + i] = (
-            between * by_alpha * by_beta + dead * k_alpha * k_beta * (lanes[moments + 12 * LANES] - m_alpha * m_beta)
-        )  # fmt: skip
-        lanes[_VALUE + 12 * LANES + i] = (
-            between * by_s * by_s + dead * k_s * k_s * (lanes[moments + 13 * LANES] - m_s * m_s)
-            + alive * alive_s + dead * dead_s
-        )  # fmt: skip
-        lanes[_VALUE + 13 * LANES + i] = (
-            between * by_s * by_beta + dead * k_s * k_beta * (lanes[moments + 14 * LANES] - m_s * m_beta)
-            + s * (alive * b_part + dead * b_dead)
-        )  # fmt: skip
+        here = (alive, dead, i, lanes)
+        of_r, of_alpha = (by_r, k_r, m_r), (by_alpha, k_alpha, m_alpha)
+        of_s, of_beta = (by_s, k_s, m_s), (by_beta, k_beta, m_beta)
+        lanes[_VALUE + 5 * LANES + i] = _covariance(6, of_r, of_r, here) + alive * alive_r + dead * dead_r
+        lanes[_VALUE + 6 * LANES + i] = _covariance(7, of_r, of_alpha, here) + r * (alive * a_part + dead * a_dead)
+        lanes[_VALUE + 7 * LANES + i] = _covariance(8, of_r, of_s, here)
+        lanes[_VALUE + 8 * LANES + i] = _covariance(9, of_r, of_beta, here)
+        lanes[_VALUE + 9 * LANES + i] = _covariance(10, of_alpha, of_alpha, here) - (r + x) * (
+            alive * a_part * (alpha / (alpha + T)) + dead * a_bend
+        )
+        lanes[_VALUE + 10 * LANES + i] = _covariance(11, of_alpha, of_s, here)
+        lanes[_VALUE + 11 * LANES + i] = _covariance(12, of_alpha, of_beta, here)
+        lanes[_VALUE + 12 * LANES + i] = _covariance(13, of_s, of_s, here) + alive * alive_s + dead * dead_s
+        lanes[_VALUE + 13 * LANES + i] = _covariance(14, of_s, of_beta, here) + s * (alive * b_part + dead * b_dead)
         lanes[_VALUE + 14 * LANES + i] = (
-            between * by_beta * by_beta + dead * k_beta * k_beta * (lanes[moments + 15 * LANES] - m_beta * m_beta)
-            - alive * s * b_part * (beta / (beta + T)) - dead * (s + 1.0) * b_bend
-        )  # fmt: skip
+            _covariance(15, of_beta, of_beta, here)
+            - alive * s * b_part * (beta / (beta + T))
+            - dead * (s + 1.0) * b_bend
+        )
+
+
+@kernel
+def _covariance(moment, one, other, here):
+    """Of two derivatives: among the dead, whose mean of both is the given moment, and between them and those alive.
+
+    Of each derivative: by how much it is larger for the dead, its factor before the mean, and the mean.
+    """
+    (by, k, mean), (other_by, other_k, other_mean), (alive, dead, i, lanes) = one, other, here
+    within = dead * k * other_k * (lanes[MOMENTS + moment * LANES + i] - mean * other_mean)
+    return alive * dead * by * other_by + within
 
 
 @kernel
