@@ -177,11 +177,11 @@ def test_nuts_agrees_with_laplace(kind):
     model = known(kind, penalty=2.0, covariate_penalty=2.0)
     weight = np.full(6, 10.0)
     posterior = model.posterior(TABLE, sample_weight=weight, rng=3)
-    chains = model.posterior(TABLE, sample_weight=weight, method="nuts", n_draws=800, rng=3)
+    chains = model.posterior(TABLE, sample_weight=weight, method="nuts", n_draws=400, rng=3)
     error = np.sqrt(1 / chains.effective_sample_size + 1 / posterior.effective_sample_size)
     for name, sd in posterior.sd().items():
         assert chains.mean()[name] == pytest.approx(posterior.mean()[name], abs=4 * sd * error)
-    assert chains.to_arviz().posterior["rate:sale"].shape == (4, 200)
+    assert chains.to_arviz().posterior["rate:sale"].shape == (4, 100)
 
 
 def test_threads_and_order_change_nothing(model, data, posterior):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 from tests.reference import clv as reference
 from tests.reference import posterior as slow
 
-from custanalytics import _jit
+from custanalytics import _frames, _jit
 from custanalytics.clv import (
     BetaGeoModel,
     CorrelatedGammaGammaModel,
@@ -64,6 +65,18 @@ def test_expected_values_are_those_of_the_draws(posterior, cdnow):
         assert (found.mean <= found.upper).all()
 
 
+def test_a_table_is_read_and_checked_once_for_all_draws(posterior, value, cdnow, monkeypatch):
+    reads, read = [], _frames.read
+    monkeypatch.setattr(_frames, "read", lambda *args: reads.append(args) or read(*args))
+    some = cdnow[0][::97]
+    for predict in (partial(posterior.predict_purchases, some, 39), partial(value.predict, some)):
+        for n_draws in (10, 40):
+            predict(n_draws=n_draws)
+        half = len(reads) // 2
+        assert 0 < half == len(reads) - half < 10
+        reads.clear()
+
+
 def test_a_wider_level_contains_a_narrower_one(posterior, cdnow):
     wide, narrow = (posterior.predict_purchases(cdnow[0], 39, level, coverage="each") for level in (0.95, 0.5))
     assert (wide.lower <= narrow.lower).all()
@@ -72,7 +85,7 @@ def test_a_wider_level_contains_a_narrower_one(posterior, cdnow):
 
 
 def test_an_interval_belongs_to_the_customer(posterior, cdnow, to_frame):
-    table = cdnow[0].iloc[::3].reset_index(drop=True)
+    table = cdnow[0].iloc[::9].reset_index(drop=True)
     found = posterior.predict_purchases(table, 39)
     shuffle = np.random.default_rng(0).permutation(len(table))
     again = posterior.predict_purchases(to_frame(table.iloc[shuffle].reset_index(drop=True)), 39)

@@ -148,7 +148,7 @@ def test_frequency_is_the_plain_sum(split: tuple[pd.DataFrame, pd.DataFrame]) ->
     display = FrequencyDisplay.from_estimator({"BG/NBD": BG_NBD}, table, max_frequency=5)
     counts = table["frequency"].clip(upper=5).value_counts().sort_index()
     assert display.actual.tolist() == counts.tolist()
-    wanted = [sum(BG_NBD.probability_of_purchases(n, age) for age in table["T"]) for n in range(5)]
+    wanted = sum(BG_NBD.probability_of_purchases(np.arange(5), age) for age in table["T"])
     np.testing.assert_allclose(display.expected["BG/NBD"][:5], wanted, rtol=1e-9)
     assert display.expected["BG/NBD"].sum() == pytest.approx(2357)
     assert [bar.get_height() for bar in display.actual_bars_] == counts.tolist()
@@ -162,7 +162,7 @@ def test_frequency_takes_many_ages_together() -> None:
     rng = np.random.default_rng(1)
     table = {"frequency": rng.integers(0, 9, 3000), "T": rng.uniform(20, 60, 3000)}
     display = FrequencyDisplay.from_estimator(BG_NBD, table, max_frequency=3)
-    wanted = [sum(BG_NBD.probability_of_purchases(n, age) for age in table["T"]) for n in range(3)]
+    wanted = sum(BG_NBD.probability_of_purchases(np.arange(3), age) for age in table["T"])
     np.testing.assert_allclose(display.expected["BetaGeoModel"][:3], wanted, rtol=1e-5)
 
 

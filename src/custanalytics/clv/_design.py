@@ -147,8 +147,6 @@ def each_group(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def wrapped(self: Any, table: Any, *args: Any, **named: Any) -> Any:
-        if isinstance(table, Customers):
-            return method(self, table, *args, **named)
         design = self._design()
         if design is None or _engines.is_lazy(table):
             return method(self, table, *args, **named)

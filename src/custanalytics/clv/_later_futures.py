@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from custanalytics._params import Number, check_value
 from custanalytics.clv._counts import check_counts
-from custanalytics.clv._design import each_group
+from custanalytics.clv._design import Customers, each_group
 from custanalytics.clv._futures import Futures, Given
 from custanalytics.clv._given_alive import GivenAlive
 
@@ -72,8 +72,7 @@ class LaterFutures(Futures):
     def _customers(self, table: Any, horizon: float, size: int) -> Iterator[tuple[np.ndarray, Given]]:
         columns = self._read(table)
         for start in range(0, columns[0].size, size):
-            part = dict(zip(self._columns, (column[start : start + size] for column in columns), strict=True))
-            described = self._described(part)
+            described = self._described(Customers(tuple(column[start : start + size] for column in columns)))
             yield described[:, 0], self._given(np.ascontiguousarray(described[:, 1:]))
 
     @each_group

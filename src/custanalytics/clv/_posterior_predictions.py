@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -213,11 +214,16 @@ def expected_by_draws(
 
 
 def model_at(model: LikelihoodModel, theta: np.ndarray) -> Any:
-    """A copy of the model with other parameters."""
+    """A copy of the model with other parameters, which reads the same table as other copies once for them all."""
     twin: Any = copy(model)
     k = len(model._names)
     twin._keep_point(theta[:k], theta[k:])
+    twin._read = partial(_read_once, model)
     return twin
+
+
+def _read_once(model: LikelihoodModel, table: Any) -> tuple[np.ndarray, ...]:
+    return table.kept(model._read, lambda: model._read(table)) if isinstance(table, Part) else model._read(table)
 
 
 def mean_and_interval(values: np.ndarray, level: float) -> np.ndarray:
