@@ -194,6 +194,12 @@ def test_small_data_sets(name):
     assert not found, "\n".join(found)
 
 
+@pytest.mark.parametrize("seed", [1555, 1587, 1599])
+def test_ages_at_which_customers_leave_are_found(seed):
+    """Each has a maximum that once was missed: ever more leave late on, or all that happens does so early on."""
+    assert not faults("GammaGompertzNBDModel", seed, n_starts=10)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", FAMILIES)
 def test_ten_thousand_small_data_sets(name):
@@ -207,6 +213,8 @@ def test_ten_thousand_small_data_sets(name):
     [
         # a share leaves at once, and the others buy at rates that differ little
         ("GammaGompertzNBDModel", ([0, 92, 101], [0.0, 0.57904573e-9, 0.28944813e-9], [1e-9] * 3), 3514.1097),
+        # a share leaves at once, and a share of the others buys at once
+        ("GammaGompertzNBDModel", ([0] * 60 + [1] * 60, [0.0] * 82 + [0.5] * 20 + [1.0] * 18, [1.0] * 120), 153.750698),
         # all drop out after a purchase with the same small chance
         (
             "ModifiedBetaGeoModel",

@@ -150,8 +150,11 @@ class GammaGompertzNBDModel(CovariateModel):
             (0.2, 4.0, 0.01, 1.0, 0.003),
             (1.0, 2.0, 1e-3, 0.1, 1e-8),
         )
-        late = ((1.0, 1.5, 100.0, 0.01, 1e4), (0.5, 1.2, 20.0, 1e-3, 100.0))  # nobody leaves before a certain age
-        # all purchases at once and hardly any dropout; or a share that leaves at once
-        at_once = ((0.05, 1e6, 0.1, 0.05, 10.0), (5.0, 1.3, 1.0, 0.05, 1e-8))
-        starts = (*shapes, *late, *at_once)
+        # nobody leaves before a certain age
+        late = ((1.0, 1.5, 100.0, 0.01, 1e4), (0.5, 1.2, 20.0, 1e-3, 100.0), (1.0, 1.2, 30.0, 0.1, 5e9))
+        # all purchases at once and hardly any dropout; or a share that leaves at once; or both
+        at_once = ((0.05, 1e6, 0.1, 0.05, 10.0), (5.0, 1.3, 1.0, 0.05, 1e-8), (0.05, 1e6, 5.0, 0.05, 1e-8))
+        # all is over long before the end
+        early = max(1.0, sample.mean(2) / sample.mean(1)) if sample.columns[1].any() else 1.0
+        starts = (*shapes, *late, *at_once, (2.0, early, 5.0 * early, 0.3, 0.3))
         return np.array([(r, r / (rate * faster), b, s, beta) for r, faster, b, s, beta in starts])
