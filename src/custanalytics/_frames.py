@@ -8,9 +8,8 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from custanalytics import _jit
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
-from custanalytics._hashing import codes_by_hash, codes_by_table
+from custanalytics._hashing import integer_codes
 from custanalytics._params import check_columns, offenders
 from custanalytics.exceptions import InvalidDataError
 
@@ -25,10 +24,13 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
     """
     if isinstance(data, Mapping):
         # A list stays a list: NumPy would turn [1, "1"] into two equal texts.
-        arrays = {k: list(v) if isinstance(v, list | tuple) else np.atleast_1d(np.asarray(v)) for k, v in data.items()}
+        arrays = {k: v if isinstance(v, list | tuple) else np.atleast_1d(np.asanyarray(v)) for k, v in data.items()}
         data = nw.from_dict(arrays, backend="pandas").to_native()
     try:
-        frame = nw.from_native(data.compute() if nw.dependencies.is_dask_dataframe(data) else data)
+        if isinstance(data, nw.DataFrame):
+            frame: Any = data
+        else:
+            frame = nw.from_native(data.compute() if nw.dependencies.is_dask_dataframe(data) else data)
         if isinstance(frame, nw.LazyFrame):
             frame = gather(frame)
         names = frame.columns
@@ -120,6 +122,29 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
         return np.ascontiguousarray(series.to_numpy(), dtype=np.float64)
     except (TypeError, ValueError):
         return np.ascontiguousarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+
+def numbers(
+    data: Any, columns: Sequence[str], needed: Sequence[str], owner: str, hint: str = ""
+) -> tuple[np.ndarray, ...]:
+    """Numeric columns of what `read` takes, each as `floats` gives it; plain arrays without a frame around them."""
+    if plain := _plain(data, columns, needed):
+        return tuple(np.ascontiguousarray(each, dtype=np.float64) for each in plain)
+    frame = read(data, needed, owner, hint)
+    return tuple(floats(frame, name) for name in columns)
+
+
+def _plain(data: Any, columns: Sequence[str], needed: Sequence[str]) -> list[Any]:
+    """Columns of numbers as they lie in a mapping of arrays or a pandas frame; none where anything is less plain."""
+    if isinstance(data, Mapping):
+        simple = all(type(each) is np.ndarray for each in data.values()) and len(set(map(np.shape, data.values()))) == 1
+    else:
+        simple = nw.dependencies.is_pandas_dataframe(data) and data.columns.is_unique
+    if not simple or not all(name in data for name in needed):
+        return []
+    given = [data[name] for name in columns]
+    dtypes = [each.dtype for each in given if isinstance(each.dtype, np.dtype) and each.ndim == 1]
+    return given if [each.kind in "iuf" and each.itemsize <= 8 for each in dtypes] == [True] * len(given) else []
 
 
 def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
@@ -242,25 +267,6 @@ def whole(series: nw.Series[Any]) -> np.ndarray | None:
         return None
     plain = isinstance(getattr(series.to_native(), "dtype", None), np.dtype)  # there, none can be missing
     return integers(series) if plain or not series.null_count() else None
-
-
-def integer_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of int64 values in ascending order, and the distinct values: shapes (n_rows,) and (n_distinct,)."""
-    numbers = np.empty(values.size, np.int64)
-    if values.size == 0:
-        return numbers, values.copy()
-    low, high = int(values.min()), int(values.max())
-    if high - low < 4 * values.size + 1024:
-        rank = np.zeros(high - low + 1, np.int64)
-        _jit.call(codes_by_table, values, low, out=(rank, numbers))
-        return numbers, np.flatnonzero(rank) + low
-    uniques = np.empty(values.size, np.int64)
-    found = _jit.call(codes_by_hash, values, out=(numbers, uniques))
-    uniques = uniques[:found]
-    order = np.argsort(uniques)
-    rank = np.empty(found, np.int64)
-    rank[order] = np.arange(found)
-    return rank[numbers], uniques[order]
 
 
 def like(frame: nw.DataFrame[Any], name: str, values: Any) -> nw.Series[Any]:

@@ -1,9 +1,10 @@
-"""Kernels that turn integer ids into consecutive codes."""
+"""Integer ids as consecutive codes, and the kernels that number them."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from custanalytics import _jit
 from custanalytics._jit import kernel
 
 
@@ -59,3 +60,22 @@ def codes_by_table(values, low, rank, codes):
     for row in range(values.size):
         codes[row] = rank[values[row] - low] - 1
     return found
+
+
+def integer_codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of int64 values in ascending order, and the distinct values: shapes (n_rows,) and (n_distinct,)."""
+    numbers = np.empty(values.size, np.int64)
+    if values.size == 0:
+        return numbers, values.copy()
+    low, high = int(values.min()), int(values.max())
+    if high - low < 4 * values.size + 1024:
+        rank = np.zeros(high - low + 1, np.int64)
+        _jit.call(codes_by_table, values, low, out=(rank, numbers))
+        return numbers, np.flatnonzero(rank) + low
+    uniques = np.empty(values.size, np.int64)
+    found = _jit.call(codes_by_hash, values, out=(numbers, uniques))
+    uniques = uniques[:found]
+    order = np.argsort(uniques)
+    rank = np.empty(found, np.int64)
+    rank[order] = np.arange(found)
+    return rank[numbers], uniques[order]

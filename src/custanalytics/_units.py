@@ -31,8 +31,8 @@ class _Seen(NamedTuple):
 
 def warn_of_unit(table: Any, time_unit: str, owner: str) -> None:
     """Warn where `recency` cannot be in the unit, by the times of the first and the last purchase."""
-    if isinstance(table, Mapping) and FIRST_SEEN not in table:
-        return
+    if (isinstance(table, Mapping) or nw.dependencies.is_pandas_dataframe(table)) and FIRST_SEEN not in table:
+        return  # known at once
     frame = _frames.read(table, (), owner)
     seen = _seen(frame)
     found = [time_unit] if seen is None else _units(seen)

@@ -66,8 +66,8 @@ def test_expected_values_are_those_of_the_draws(posterior, cdnow):
 
 
 def test_a_table_is_read_and_checked_once_for_all_draws(posterior, value, cdnow, monkeypatch):
-    reads, read = [], _frames.read
-    monkeypatch.setattr(_frames, "read", lambda *args: reads.append(args) or read(*args))
+    reads, numbers = [], _frames.numbers
+    monkeypatch.setattr(_frames, "numbers", lambda *args: reads.append(args) or numbers(*args))
     some = cdnow[0][::97]
     for predict in (partial(posterior.predict_purchases, some, 39), partial(value.predict, some)):
         for n_draws in (10, 40):

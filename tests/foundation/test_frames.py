@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custanalytics import _frames
+from custanalytics._hashing import integer_codes
 from custanalytics._output import FrameTransformer
 from custanalytics.exceptions import InvalidDataError, MissingColumnError
 from custanalytics.validation._values import distinct
@@ -213,7 +214,7 @@ def test_ids_that_are_not_a_number_are_missing(kind: str) -> None:
 @given(st.lists(st.integers(-(2**62), 2**62), max_size=200) | st.lists(st.integers(-5, 5), max_size=200))
 def test_integer_codes_are_the_ranks(values: list[int]) -> None:
     array = np.array(values, np.int64)
-    codes, uniques = _frames.integer_codes(array)
+    codes, uniques = integer_codes(array)
     assert uniques.tolist() == sorted(set(values))
     assert uniques[codes].tolist() == values
 
@@ -229,7 +230,7 @@ def test_unsigned_ids_are_numbered_in_their_order(to_frame: Maker) -> None:
 
 def test_many_distinct_ids_outgrow_the_first_hash_table() -> None:
     values = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 50_000)
-    codes, uniques = _frames.integer_codes(np.concatenate([values, values[::-1]]))
+    codes, uniques = integer_codes(np.concatenate([values, values[::-1]]))
     assert np.array_equal(uniques, np.unique(values))
     assert np.array_equal(codes[:50_000], codes[50_000:][::-1])
 
@@ -266,3 +267,41 @@ def test_zero_has_one_sign(to_frame: Maker) -> None:
     codes, uniques = _frames.codes(given)
     assert codes.tolist() == [0, 0, 1]
     assert uniques.to_list() == [0.0, 2.5]
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "u8", "i1", "?", "Int64", "float[pyarrow]"])
+@pytest.mark.parametrize("make", [pd.DataFrame, dict, pl.DataFrame])
+def test_numbers_are_read_alike_with_and_without_a_frame(dtype: str, make: Any) -> None:
+    columns = {name: pd.Series(values).astype(dtype) for name, values in {"a": [1, 0, 1], "b": [0, 0, 1]}.items()}
+    if make is not pd.DataFrame:
+        columns = {name: column.to_numpy() for name, column in columns.items()}
+    given = make(columns)
+    plain = _frames.numbers(given, ("b", "a"), ("a",), "A call")
+    slow = [_frames.floats(_frames.read(given), name) for name in ("b", "a")]
+    for one, other in zip(plain, slow, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.float64
+        assert one.flags.c_contiguous
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, dict])
+def test_what_is_wrong_with_plain_numbers_is_told(make: Any) -> None:
+    def read(data: dict[str, Any], *needed: str) -> None:
+        _frames.numbers(make(data), ("a",), ("a", *needed), "This model", "Make it.")
+
+    a = np.array([1.0, 2.0])
+    with pytest.raises(MissingColumnError, match=r"This model needs the columns \['b'\]; found \['a'\]. Make it."):
+        read({"a": a}, "b")
+    for values in (a.astype(complex), a.astype(str), a.astype("M8[s]"), a.astype(object)[:, None] == a):
+        with pytest.raises((InvalidDataError, ValueError)):
+            read({"a": values})
+    with pytest.raises(ValueError):
+        read({"a": a, "b": a[:1]})
+
+
+def test_what_is_masked_is_missing() -> None:
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    np.testing.assert_array_equal(_frames.numbers({"a": masked}, ("a",), (), "A call")[0], [1.0, np.nan])
+    doubled = pd.DataFrame([[1.0, 2.0]], columns=["a", "a"])
+    with pytest.raises(InvalidDataError, match="A call needs columns with distinct names"):
+        _frames.numbers(doubled, ("a",), (), "A call")

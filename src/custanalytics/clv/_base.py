@@ -339,9 +339,10 @@ def check_weight(sample_weight: Any, n: int) -> np.ndarray:
     return weight
 
 
-def refuse(frame: Any, bad: np.ndarray, verb_phrase: str, remedy: str) -> None:
+def refuse(table: Any, bad: np.ndarray, verb_phrase: str, remedy: str) -> None:
     """Raise an InvalidDataError that counts and names the customers concerned, if there are any."""
     if bad.any():
+        frame = _frames.read(table)
         named = CUSTOMER_ID in frame.columns
         ids = frame[CUSTOMER_ID].to_list() if named else range(len(frame))
         raise InvalidDataError(f"{offenders(bad, ids, verb_phrase, 'customers' if named else 'rows')}. {remedy}")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from custanalytics import _engines, _frames
+from custanalytics import _engines
 from custanalytics._columns import FREQUENCY, P_ALIVE, RECENCY, T
 from custanalytics._engine_checks import Check
 from custanalytics._params import Number, check_value, integer
@@ -18,7 +18,6 @@ from custanalytics.clv import _fit
 from custanalytics.clv import _kernels_beta_geo_beta_binom as _kernels
 from custanalytics.clv._base import refuse
 from custanalytics.clv._counts import OWNER, check_counts
-from custanalytics.clv._design import Customers
 from custanalytics.clv._discounting import FADED
 from custanalytics.clv._futures import FINITE
 from custanalytics.clv._given_alive import GivenThere
@@ -217,11 +216,8 @@ class BetaGeoBetaBinomModel(PurchaseModel):
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
         columns = super()._read(table)
-        if isinstance(table, Customers):
-            return columns
-        frame = _frames.read(table, self._columns, type(self).__name__, HINT)
         for check in WHOLE:
-            refuse(frame, check.broken(*columns), check.phrase, check.remedy)
+            refuse(table, check.broken(*columns), check.phrase, check.remedy)
         return columns
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:

@@ -199,11 +199,10 @@ class ContractModel(LikelihoodModel):
         return np.where(recency == age, values[codes], 0.0)
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
-        frame = _frames.read(table, self._columns, type(self).__name__, HINT)
-        recency, age = (_frames.floats(frame, name) for name in self._columns)
+        recency, age = _frames.numbers(table, self._columns, self._columns, type(self).__name__, HINT)
         for check in self._checks:
             with np.errstate(invalid="ignore"):
-                refuse(frame, check.broken(recency, age), check.phrase, check.remedy)
+                refuse(table, check.broken(recency, age), check.phrase, check.remedy)
         return recency, age
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:

@@ -299,10 +299,9 @@ class GammaGammaModel(LikelihoodModel):
         self.log_likelihood_ = log_likelihood
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
-        frame = _frames.read(table, self._columns, type(self).__name__, SUMMARY_HINT)
-        x, m = (_frames.floats(frame, name) for name in self._columns)
+        x, m = _frames.numbers(table, self._columns, self._columns, type(self).__name__, SUMMARY_HINT)
         for check in self._checks:
-            refuse(frame, check.broken(x, m), check.phrase, check.remedy)
+            refuse(table, check.broken(x, m), check.phrase, check.remedy)
         return x, m
 
     def _used(self, columns: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -318,11 +318,10 @@ class PurchaseModel(LaterFutures):
         if isinstance(table, Customers):
             return table.columns
         owner = type(self).__name__
-        frame = _frames.read(table, self._columns, owner, SUMMARY_HINT)
-        x, t_x, age = (_frames.floats(frame, name) for name in PurchaseModel._columns)
+        x, t_x, age = _frames.numbers(table, PurchaseModel._columns, self._columns, owner, SUMMARY_HINT)
         if sum(_jit.run(count_impossible, x.size, x, t_x, age, size=_jit.WIDE)):
             for check in PurchaseModel._checks:
-                refuse(frame, check.broken(x, t_x, age), check.phrase, check.remedy)
+                refuse(table, check.broken(x, t_x, age), check.phrase, check.remedy)
         return x, t_x, age
 
 

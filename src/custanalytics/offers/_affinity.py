@@ -12,6 +12,7 @@ from scipy.sparse import coo_array, csr_array
 
 from custanalytics import _frames, _jit
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, DAYS_PER_UNIT, ORDER_ID, PRODUCT_ID, QUANTITY, TIMESTAMP
+from custanalytics._hashing import integer_codes
 from custanalytics._instants import DAY, last_microsecond
 from custanalytics._params import offenders
 from custanalytics.exceptions import InvalidDataError
@@ -65,10 +66,10 @@ def purchase_lines(frame: nw.DataFrame[Any], as_of: Any) -> Lines:
     if ORDER_ID in frame.columns:
         named, _ = _frames.codes(frame, ORDER_ID)
         order = np.where(named >= 0, named, named.max(initial=0) + 1 + order)  # no order id: the day's basket
-    customer, seen_customers = _frames.integer_codes(customer[bought])
-    product, seen_products = _frames.integer_codes(product[bought])
+    customer, seen_customers = integer_codes(customer[bought])
+    product, seen_products = integer_codes(product[bought])
     order = order[bought]
-    basket, _ = _frames.integer_codes(customer * (order.max() + 1) + order)
+    basket, _ = integer_codes(customer * (order.max() + 1) + order)
     return Lines(
         customer,
         product,
@@ -87,7 +88,7 @@ def most_frequent(lines: Lines, limit: int) -> tuple[np.ndarray, np.ndarray, np.
     Returns their codes, shape (n_offers,), and the basket and the offer of every distinct pair of the two.
     """
     n_products = len(lines.products)
-    _, pairs = _frames.integer_codes(lines.basket * n_products + lines.product)
+    _, pairs = integer_codes(lines.basket * n_products + lines.product)
     basket, product = pairs // n_products, pairs % n_products
     held = np.bincount(product, minlength=n_products)
     offers = np.sort(np.argsort(-held, kind="stable")[:limit])

@@ -12,6 +12,7 @@ import narwhals as nw
 import numpy as np
 
 from custanalytics import _frames
+from custanalytics._hashing import integer_codes
 
 MISSING_TEXT = frozenset({"", "nan", "none", "null", "nat", "<na>"})
 # White space as Unicode has it, and the characters that a screen does not show either.
@@ -99,7 +100,7 @@ def distinct(series: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
         numbers, values = _frames.distinct(series)
         return numbers, values.to_list()
     if is_int64(series) and (given := _frames.whole(series)) is not None:
-        numbers, uniques = _frames.integer_codes(given)
+        numbers, uniques = integer_codes(given)
         return numbers, uniques.view(np.uint64 if series.dtype == nw.UInt64 else np.int64).tolist()
     seen: dict[Any, int] = {None: -1}
     found: list[Any] = []
