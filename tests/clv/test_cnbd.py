@@ -179,8 +179,8 @@ def check_counting(n):
                 n -= 1
 
 
-def check_matrices(n):
-    rng = np.random.default_rng(5)
+def check_matrices(n, seed):
+    rng = np.random.default_rng(seed)
     with mp.workdps(30):
         for _ in range(n):
             case = random_ahead(rng, [2, 3], 13)
@@ -203,13 +203,13 @@ def test_what_lies_ahead_event_by_event():
 
 
 def test_what_lies_ahead_by_the_matrix_of_the_phases():
-    check_matrices(2)
+    check_matrices(2, 11)  # two for which the matrices are quick
 
 
 @pytest.mark.thorough
 def test_what_lies_ahead_in_100_cases():
     check_counting(100)
-    check_matrices(50)
+    check_matrices(50, 5)
 
 
 @pytest.mark.parametrize(("kind", "chances"), FAMILIES)
