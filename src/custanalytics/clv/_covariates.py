@@ -235,7 +235,9 @@ class RateCovariateModel(PurchaseModel):
         varies = spread > 1e-12 * np.abs(centre)
         used = design.only(varies)
         k, n = len(self._names), len(used.pairs)
-        basis = used.basis(centre[varies], spread[varies])
+        centre, spread = centre[varies], spread[varies]
+        scale = used.scale(np.abs(centre), spread)
+        basis = used.basis(centre, scale)
         kept = tuple(column for column, each in zip(values, varies, strict=True) if each)
         scaled = _fit.Sample(own, sample.weight).scaled(
             tuple(unit if name in self._unit_columns else 1.0 for name in PurchaseModel._columns)
@@ -243,7 +245,7 @@ class RateCovariateModel(PurchaseModel):
         starts = np.log(self._starts(scaled))
         penalty, at = self._penalty(unit), np.append(np.arange(k), k + np.flatnonzero(varies[design.source]))
         optimum = _fit.fit_sample(
-            GroupedLoop(self._grouped_loop, used, centre[varies], spread[varies]) if n else self._loglik_loop,
+            GroupedLoop(self._grouped_loop, used, centre, scale) if n else self._loglik_loop,
             _fit.Sample((*own, *kept), sample.weight),
             np.hstack([starts, np.zeros((len(starts), n))]),
             penalty=MovedPenalty(np.asarray(penalty.weight)[at], np.asarray(penalty.centre)[at], basis),
@@ -253,7 +255,9 @@ class RateCovariateModel(PurchaseModel):
             units=np.append(self._units(unit), np.ones(n)),
             coefficients=n,
         )
-        return given_terms(optimum, basis, at, k + len(design.pairs))
+        spreads = np.append(np.ones(k), (spread / scale)[used.source])
+        used.report_bounded(optimum.logs[k:], scale > spread, type(self).__name__)
+        return given_terms(optimum, basis, at, k + len(design.pairs), spreads)
 
     def _penalty(self, unit: float) -> _fit.Penalty:
         penalty, design = super()._penalty(unit), self._design()
@@ -274,8 +278,7 @@ class RateCovariateModel(PurchaseModel):
         self._keep_coefficients(design, optimum.logs[k:])
         self._keep(theta)
         self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
-        slopes = np.append(theta, np.ones(len(design.pairs)))
-        self.covariance_ = optimum.covariance * np.outer(slopes, slopes)
+        self.covariance_ = _fit.of_natural(optimum.covariance, np.append(theta, np.ones(len(design.pairs))))
         names = tuple(self._estimates())
         self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
         self.undetermined_ = tuple(name for name, flat in zip(names, optimum.undetermined, strict=True) if flat)
@@ -321,7 +324,7 @@ class RateCovariateModel(PurchaseModel):
         design = self._design()
         assert design is not None  # the caller has seen it
         coefficients = np.array([self.coefficients_[process][column] for process, column in design.pairs])
-        return self._baseline() * design.factors(values, coefficients)
+        return design.thetas(self._baseline(), values, coefficients)
 
     def _without_covariates(self, theta: np.ndarray) -> Self:
         """This model with its parameters replaced, and no covariates."""

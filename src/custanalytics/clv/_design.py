@@ -12,11 +12,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines
-from custanalytics._params import NONE, REAL, TEXT, InstanceOf, check_value
+from custanalytics._params import NONE, REAL, TEXT, InstanceOf, check_value, warn
 from custanalytics.clv import _fit
+from custanalytics.exceptions import FitWarning
 
 MAPPING = InstanceOf((Mapping,))
-FARTHEST = 60.0  # a covariate scales a parameter by at most e^60: beyond, all is over
+FARTHEST = 600.0  # in logarithms: so far covariates may move parameters within a fit, and so far off they may be at 0
+LARGEST = 1e50  # customers' own parameters are cut there, and at its inverse: beyond, all is over
 FEW = 256  # groups up to which each is compressed by itself
 
 
@@ -61,10 +63,12 @@ class Design:
         pairs = tuple(pair for pair, each in zip(self.pairs, kept, strict=True) if each)
         return Design(names, pairs, (np.cumsum(columns) - 1)[self.source[kept]], self.powers[kept])
 
-    def factors(self, values: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """What the parameters are scaled by: shape (n_rows, n_params) for values of shape (n_rows, n_columns)."""
+    def thetas(self, baseline: np.ndarray, values: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """Customers' parameters: shape (n_rows, n_params) for values of shape (n_rows, n_columns)."""
         exponents = (values[:, self.source] * coefficients) @ self.powers
-        return np.exp(np.clip(exponents, -FARTHEST, FARTHEST))
+        with np.errstate(over="ignore"):
+            scaled = baseline * np.exp(np.clip(exponents, -2.0 * FARTHEST, 2.0 * FARTHEST))
+        return np.clip(scaled, 1.0 / LARGEST, LARGEST)
 
     def basis(self, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """From log-parameters and coefficients of (value - centre) / spread to those of the values themselves."""
@@ -73,6 +77,21 @@ class Design:
         result[k:, k:] = np.diag(1.0 / spread[self.source])
         result[:k, k:] = -self.powers.T * (centre / spread)[self.source]
         return result
+
+    def scale(self, reach: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        """The unit of each column for the solver: its spread, or what keeps all it reaches within `FARTHEST`."""
+        return np.maximum(spread, reach * len(self.columns) * _fit.BOX / FARTHEST)
+
+    def report_bounded(self, found: np.ndarray, far: np.ndarray, owner: str) -> None:
+        """Warn of columns so far from 0 that this bounds what the solver found, their coefficients in its units."""
+        bounded = {self.columns[at] for at in self.source[np.abs(found) >= _fit.BOUNDARY] if far[at]}
+        if bounded:
+            warn(
+                f"{owner}: the coefficients of {', '.join(sorted(bounded))} are bounded, for the values are far from 0 "
+                "beside how much they vary: at 0, parameters would be beyond what a float holds. Subtract a typical "
+                "value from them.",
+                FitWarning,
+            )
 
 
 def group_codes(values: tuple[np.ndarray, ...]) -> tuple[np.ndarray, int]:

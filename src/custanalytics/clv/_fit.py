@@ -20,7 +20,9 @@ from custanalytics.clv._optimum import FLAT as FLAT
 from custanalytics.clv._optimum import Optimum as Optimum
 from custanalytics.clv._optimum import at_limit as at_limit
 from custanalytics.clv._optimum import covariance as covariance
+from custanalytics.clv._optimum import of_natural as of_natural
 from custanalytics.clv._optimum import undetermined as undetermined
+from custanalytics.clv._optimum import without_variance as without_variance
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -309,6 +311,15 @@ def fit_sample(
         if sample.weight.size > SMALL and best.converged and not undetermined(best).any():
             break
     assert best is not None  # there is always a start
+    return best
+
+
+def climb(objective: Objective, starts: np.ndarray, max_iter: int, tol: float, best: Optimum) -> Optimum:
+    """The best optimum from several starts, one a row, if it is better than one that is known."""
+    for start in starts:
+        optimum = minimise(objective, start, max_iter, tol)
+        if _better(optimum, best):
+            best = optimum
     return best
 
 

@@ -37,12 +37,11 @@ class GroupedLoop:
         changes = np.flatnonzero((values[1:] != values[:-1]).any(axis=1)) + 1
         bounds = np.concatenate(([0], changes, [stop - start])) + start
         values = (values[bounds[:-1] - start] - self.centre) / self.spread
-        factors = self.design.factors(values, theta[k:])
-        thetas = theta[:k] * factors
+        thetas = self.design.thetas(theta[:k], values, theta[k:])
         second = out.shape[1] > 1 + theta.size
         parts = np.zeros((len(thetas), 1, 1 + k + (k * (k + 1) // 2 if second else 0)))
         _jit.call(self.loop, bounds, *own, weight, thetas, out=(parts,))
-        self._gather(parts[:, 0], factors, thetas, values[:, self.design.source], out[0])
+        self._gather(parts[:, 0], thetas / theta[:k], thetas, values[:, self.design.source], out[0])
 
     def _gather(
         self, parts: np.ndarray, factors: np.ndarray, thetas: np.ndarray, values: np.ndarray, out: np.ndarray
@@ -99,22 +98,26 @@ class CovariateOptimum(_fit.Optimum):
     undetermined: np.ndarray
 
 
-def given_terms(optimum: _fit.Optimum, basis: np.ndarray, at: np.ndarray, size: int) -> CovariateOptimum:
+def given_terms(
+    optimum: _fit.Optimum, basis: np.ndarray, at: np.ndarray, size: int, spreads: np.ndarray
+) -> CovariateOptimum:
     """An optimum of the solver's coordinates in those of the parameters and of the covariates as given.
 
-    `at` is where these are among all `size` of them; coefficients of covariates without variation are 0.
+    `at` is where these are among all `size` of them; coefficients of covariates without variation are 0. Flat is what
+    is flat for covariates in units of their spread: `spreads` of those of the solver.
     """
     k = optimum.logs.size
-    values, vectors = np.linalg.eigh(optimum.hessian)
-    scale = np.maximum(np.abs(np.diag(basis)), 1e-300)  # coefficients are compared in the solver's units
-    along_flat = (np.abs(basis @ vectors[:, values < _fit.FLAT] / scale[:, None]) > 0.1).any(axis=1)
+    values, vectors = np.linalg.eigh(optimum.hessian / np.outer(spreads, spreads))
+    moved = basis / spreads
+    scale = np.maximum(np.abs(np.diag(moved)), 1e-300)  # coefficients are compared in units of the spread, too
+    along_flat = (np.abs(moved @ vectors[:, values < _fit.FLAT] / scale[:, None]) > 0.1).any(axis=1)
     flat = along_flat | _fit.at_limit(optimum, along_flat)
     undetermined, places = np.ones(size, dtype=bool), np.ix_(at, at)
-    undetermined[at] = flat
     logs, covariance, hessian = np.zeros(size), np.zeros((size, size)), np.zeros((size, size))
     inverse = np.linalg.inv(basis)
     logs[at] = basis @ optimum.logs
     hessian[places] = inverse.T @ optimum.hessian @ inverse
+    undetermined[at] = _fit.without_variance(hessian[places], flat)
     known = np.flatnonzero(~undetermined)
     if known.size == k:
         inner = np.linalg.inv(optimum.hessian)

@@ -28,7 +28,19 @@ def undetermined(optimum: Optimum) -> np.ndarray:
     """Which log-parameters lie at the box, or along a direction in which the objective is flat."""
     values, vectors = np.linalg.eigh(optimum.hessian)
     along_flat: np.ndarray = (np.abs(vectors[:, values < FLAT]) > 0.1).any(axis=1)
-    return along_flat | at_limit(optimum, along_flat)
+    return without_variance(optimum.hessian, along_flat | at_limit(optimum, along_flat))
+
+
+def without_variance(hessian: np.ndarray, undetermined: np.ndarray) -> np.ndarray:
+    """Those undetermined, and those whose variance with these held is none: rounding hides their curvature."""
+    result = undetermined.copy()
+    while not result.all():
+        known = np.flatnonzero(~result)
+        lost = ~(np.diag(np.linalg.inv(hessian[np.ix_(known, known)])) > 0.0)
+        if not lost.any():
+            break
+        result[known[lost]] = True
+    return result
 
 
 def at_limit(optimum: Optimum, along_flat: np.ndarray) -> np.ndarray:
@@ -55,8 +67,15 @@ def covariance(optimum: Optimum, theta: np.ndarray) -> np.ndarray:
     result = np.zeros((theta.size, theta.size))
     if known.size:
         result[np.ix_(known, known)] = np.linalg.inv(optimum.hessian[np.ix_(known, known)])
-    with np.errstate(over="ignore", invalid="ignore"):  # huge parameters: a variance is then infinite
-        result = 0.5 * (result + result.T) * np.outer(theta, theta)
-    result[np.isnan(result)] = 0.0
     result[open_ended, open_ended] = np.inf
+    return of_natural(0.5 * (result + result.T), theta)
+
+
+def of_natural(covariance: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """That of parameters, from that of their logarithms and the derivatives by those; infinite where beyond floats."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = covariance * np.outer(slopes, slopes)
+    result[np.isnan(result)] = 0.0
+    endless = np.isinf(np.diag(covariance))
+    result[endless, endless] = np.inf
     return result

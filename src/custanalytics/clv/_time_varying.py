@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,10 +16,16 @@ from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, OneOf, Rule, c
 from custanalytics.clv import _fit
 from custanalytics.clv._calendar import Calendar
 from custanalytics.clv._calendar_futures import CalendarFutures
-from custanalytics.clv._design import check_coefficients
+from custanalytics.clv._covariates import DROPOUT, RATE
+from custanalytics.clv._design import Design, check_coefficients
+from custanalytics.clv._grouped_loop import given_terms
 from custanalytics.clv._walks import PERIODS, CalendarModel
 from custanalytics.clv._windows import Objective, Watched
 from custanalytics.exceptions import FitWarning
+
+SMALL = 4096  # pieces of customers' time up to which all starts are tried
+AWAY = 3.0  # spreads of a covariate: how far a start may have its coefficient from 0
+EFFECTS = {RATE: {"alpha": -1}, DROPOUT: {"beta": -1}}  # time that runs faster is as if these were smaller
 
 
 class TimeVaryingModel(CalendarFutures):
@@ -103,25 +110,42 @@ class TimeVaryingModel(CalendarFutures):
         self._check_settings()
         objective = self._objective(table, sample_weight)
         k, n, units = len(self._names), objective.coefficients, objective.units
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)  # of a fit that is only where this one begins
-            still = self._static(penalty=self.penalty).fit(table, sample_weight=sample_weight)
-        guess = np.array([still.params_[name] for name in self._names])
-        start = np.append(np.log(guess / units), np.zeros(n))
-        optimum = _fit.minimise(objective, start, int(self.max_iter), float(self.tol))
+        design = Design.of(self._processes(), EFFECTS, self._names)
+        standard, basis, spreads, far = objective.standard(design)
+        solved = self._solve(table, sample_weight, standard)
+        solved = replace(solved, logs=np.where(standard.moves(), solved.logs, 0.0))
+        optimum = given_terms(solved, basis, np.arange(k + n), k + n, spreads)
         theta = np.exp(optimum.logs[:k]) * units
-        slopes = np.append(theta, np.ones(n))
-        flat = _fit.undetermined(optimum)
-        covariance = _fit.covariance(optimum, slopes)
         self._keep_point(theta, optimum.logs[k:])
-        self.n_iter_, self.converged_, self.covariance_ = optimum.n_iter, optimum.converged, covariance
+        self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
+        self.covariance_ = _fit.of_natural(optimum.covariance, np.append(theta, np.ones(n)))
         names = tuple(self._estimates())
-        self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(covariance)).tolist(), strict=True))
-        self.undetermined_ = tuple(name for name, each in zip(names, flat, strict=True) if each)
+        self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
+        self.undetermined_ = tuple(name for name, each in zip(names, optimum.undetermined, strict=True) if each)
         self.n_customers_ = float(objective.watched.weight.sum())
         self.log_likelihood_ = objective.penalty.value(optimum.logs) - float(optimum.value)
-        self._report(optimum)
+        self._report(solved)
+        design.report_bounded(solved.logs[k:], far, type(self).__name__)
         return self
+
+    def _solve(self, table: Any, sample_weight: Any, objective: Objective) -> _fit.Optimum:
+        """Climb from the fit without covariates; in small samples without one clear maximum, from all around."""
+        still, settings = self._static(penalty=self.penalty), (int(self.max_iter), float(self.tol))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)  # of a fit that is only where this one begins
+            still.fit(table, sample_weight=sample_weight)
+        k, n = len(self._names), objective.coefficients
+        first = np.append(np.log([still.params_[name] for name in self._names] / objective.units), np.zeros(n))
+        best = _fit.minimise(objective, first, *settings)
+        determined = best.converged and not _fit.undetermined(best)[objective.moves()].any()
+        if determined or objective.watched.n_pieces > SMALL:
+            return best
+        sample = still._sample(table, sample_weight)
+        unit = sample.size(2)
+        others = np.log(still._starts(sample.scaled((1.0, unit, unit))) * still._units(unit) / objective.units)
+        away = np.eye(k + n)[k:][objective.moves()[k:]] * AWAY
+        starts = (np.hstack((others, np.zeros((len(others), n)))), first + away, first - away)
+        return _fit.climb(objective, np.vstack(starts), *settings, best)
 
     def score(self, table: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood per customer, for cross-validation: larger is better.
@@ -171,8 +195,9 @@ class TimeVaryingModel(CalendarFutures):
     def _log_likelihood(
         self, calendar: Calendar, watched: Watched, theta: np.ndarray, coefficients: np.ndarray
     ) -> float:
-        value = self._value(watched, *self._weights(calendar, coefficients), theta)
-        return value + float(coefficients[: watched.bought.size] @ watched.bought)
+        rates, hazards = self._weights(calendar, coefficients)
+        value = self._value(watched, rates, hazards, theta)
+        return value + float(watched.bought @ np.log(rates))
 
     def _value(self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray) -> float:
         """Log-likelihood at the speeds of each interval, but for those at the purchases."""

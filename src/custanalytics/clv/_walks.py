@@ -105,12 +105,10 @@ class CalendarModel(LikelihoodModel):
         length, ids = unit_length(self.time_unit), frame[CUSTOMER_ID].to_list()
         rows = calendar.rows_of(ids, type(self).__name__)
         calendar.cover(rows, first, first + age * length, ids, WATCHED)
-        bought = np.zeros(len(self.rate_covariates))
-        if bought.size:
-            names = self._covariates()
+        bought: np.ndarray = np.zeros(calendar.start.size)
+        if self.rate_covariates:
             who, when = self._purchases(frame, x, first, t_x)
-            values = calendar.values[calendar.locate(rows[who], when)]
-            bought = weight[who] @ values[:, [names.index(name) for name in self.rate_covariates]]
+            bought = np.bincount(calendar.locate(rows[who], when), weight[who], bought.size)
         used = weight > 0
         sample = compress((x[used], t_x[used], age[used]), (first[used], rows[used].astype(np.float64)), weight[used])
         order = np.argsort(sample.columns[0], kind="stable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,11 +11,14 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics.clv import _fit
 from custanalytics.clv._calendar import Calendar, Pieces
+from custanalytics.clv._design import Design
+from custanalytics.clv._grouped_loop import MovedPenalty
 
 if TYPE_CHECKING:
     from custanalytics.clv._time_varying import TimeVaryingModel
 
 _X, _W = np.polynomial.legendre.leggauss(10)
+STILL, TINY = 1e-12, 1e-300  # spread of a covariate, of its mean, that is rounding
 BATCH = 16  # points whose likelihoods one thread evaluates at a time
 _NODES, _WEIGHTS = 0.5 * (_X + 1.0), 0.5 * _W
 
@@ -27,7 +30,12 @@ class Watched(NamedTuple):
     weight: np.ndarray
     before: Pieces
     after: Pieces
-    bought: np.ndarray  # sum of the covariates of the rate at all repeat purchases: (n_rate_covariates,)
+    bought: np.ndarray  # the repeat purchases in each interval, if there are covariates of the rate: (n_intervals,)
+
+    @property
+    def n_pieces(self) -> int:
+        """How many pieces there are in all."""
+        return int(self.before.length.size + self.after.length.size)
 
 
 class Window(NamedTuple):
@@ -101,7 +109,7 @@ class Objective:
     units: np.ndarray
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
-        k, n, m = self.units.size, logs.size, self.watched.bought.size
+        k, n, m = self.units.size, logs.size, len(self.model.rate_covariates)
         theta, coefficients = np.split(self.natural(logs), [k])
         rates, hazards = self.model._weights(self.calendar, coefficients)
         value, by_theta, by_rate, by_hazard = self.model._likelihoods(self.watched, rates, hazards, theta)
@@ -109,10 +117,37 @@ class Objective:
         gradient[:k] = by_theta * theta
         columns = self.model._columns_of_values()
         values = self.calendar.values
-        gradient[k : k + m] = values[:, columns[:m]].T @ by_rate + self.watched.bought
+        gradient[k : k + m] = values[:, columns[:m]].T @ (by_rate + self.watched.bought)
         gradient[k + m :] = values[:, columns[m:]].T @ by_hazard
-        value += float(coefficients[:m] @ self.watched.bought)
+        value += float(self.watched.bought @ np.log(rates))
         return self.penalty.value(logs) - value, self.penalty.gradient(logs) - gradient
+
+    def standard(self, design: Design) -> Standard:
+        """The same for covariates that are centred and scaled over the time lived and the purchases.
+
+        Covariates that do not vary there are 0.
+        """
+        watched, values = self.watched, self.calendar.values
+        before, after = (part.by_interval(watched.weight, len(values)) for part in (watched.before, watched.after))
+        share = _share(before + after) + _share(watched.bought)
+        share = _share(share if share.any() else np.ones(len(values)))
+        seen = share > 0.0
+        centre = share @ values
+        away, largest = np.abs(values - centre)[seen].max(axis=0), np.abs(values[seen]).max(axis=0)
+        varies = away > STILL * np.abs(centre)
+        spread = np.where(varies, np.sqrt(share @ np.where(seen[:, None], values - centre, 0.0) ** 2), 1.0)
+        scale = design.scale(np.where(varies, np.maximum(largest, away), 0.0), spread)
+        basis = design.basis(np.where(varies, centre, 0.0), scale)
+        moved = replace(self.calendar, values=np.where(varies, (values - centre) / scale, 0.0))
+        penalty = MovedPenalty(self.penalty.weight, self.penalty.centre, basis)
+        objective = Objective(self.model, moved, watched, penalty, self.units)
+        spreads = np.append(np.ones(self.units.size), (spread / scale)[design.source])
+        return Standard(objective, basis, spreads, (scale > spread) & (largest > 2.0 * away))
+
+    def moves(self) -> np.ndarray:
+        """Which coordinates change anything: not the coefficients of covariates that are always 0."""
+        varies = (self.calendar.values != 0.0)[:, self.model._columns_of_values()].any(axis=0)
+        return np.append(np.ones(self.units.size, dtype=bool), varies)
 
     @property
     def coefficients(self) -> int:
@@ -137,6 +172,20 @@ class Objective:
             for i in range(start, stop):
                 theta, coefficients = np.split(thetas[i], [self.units.size])
                 out[i] = self.model._log_likelihood(self.calendar, self.watched, theta, coefficients)
+
+
+class Standard(NamedTuple):
+    """An objective in the solver's own coordinates."""
+
+    objective: Objective
+    basis: np.ndarray  # from these coordinates to log-parameters and coefficients of the covariates as given
+    spreads: np.ndarray  # what a spread of each covariate, or 1 for a log-parameter, is in these coordinates
+    far: np.ndarray  # which covariates are so far from 0 that this bounds their coefficients
+
+
+def _share(parts: np.ndarray) -> np.ndarray:
+    result: np.ndarray = parts / max(float(parts.sum()), TINY)
+    return result
 
 
 def discounted_sums(edges: np.ndarray, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:
