@@ -12,6 +12,8 @@ from tests.reference.covariates import Varying
 
 from custanalytics import clv
 from custanalytics.clv import _fit
+from custanalytics.clv._design import Design
+from custanalytics.clv._grouped_loop import GroupedLoop
 from custanalytics.exceptions import FitWarning
 from custanalytics.rfm import RFMSummary
 
@@ -64,6 +66,36 @@ def test_far_covariates_that_tell_buyers_from_others_stay_within_floats(kind, of
     assert not np.isnan(model.covariance_).any()
     assert np.isfinite(model.predict_purchases(table, 9.0)).all()
     assert model.score(table) * 300 == pytest.approx(model.log_likelihood_, rel=1e-9)
+
+
+def test_parameters_that_are_cut_have_no_slope():
+    """Beyond 1e100 nothing changes, and the derivatives say so."""
+    design = Design.of({"a": ("z",)}, {"a": {"a": 1}}, clv.BetaGeoModel._names)
+    loop = GroupedLoop(clv.BetaGeoModel._grouped_loop, design, np.zeros(1), np.ones(1))
+    columns = (np.array([0.0, 2, 1]), np.array([0.0, 5, 3]), np.full(3, 9.0), np.array([0.0, 1.0, 400.0]))
+    likelihood = _fit.Likelihood(loop, _fit.Sample(columns, np.ones(3)), coefficients=1, exact=True)
+    point = np.array([0.2, 1.0, -0.3, 0.5, 0.9])
+    gradient, hessian = likelihood(point)[1], likelihood.hessian(point)
+    for at, move in enumerate(1e-5 * np.eye(5)):
+        (up, above), (down, below) = likelihood(point + move), likelihood(point - move)
+        assert gradient[at] == pytest.approx((up - down) / 2e-5, abs=1e-6)
+        np.testing.assert_allclose(hessian[at], (above - below) / 2e-5, atol=1e-6)
+
+
+def test_covariates_may_explain_all_that_differs():
+    """Without heterogeneity beyond them the likelihood is higher than at the maximum that has it in place of them."""
+    table = {
+        "frequency": [0, 0, 2558],
+        "recency": [0.0, 0.0, 0.65784688],
+        "T": [0.0600486, 0.31054346, 0.71818526],
+        "age": [0.0600486, 0.31054346, 0.71818526],
+        "size": [1.12009721, 1.62108692, 2.43637052],
+    }
+    model = clv.NBDModel(rate_covariates=("age", "size"), covariate_penalty=0.1)
+    with pytest.warns(FitWarning, match="all customers buy at the same rate"):
+        model.fit(table)
+    penalty = 0.1 * sum(value**2 for value in model.coefficients_["rate"].values())
+    assert model.log_likelihood_ - penalty > 18354.5958
 
 
 def test_a_variance_that_rounding_hides_is_none():

@@ -22,6 +22,7 @@ from custanalytics.exceptions import InvalidDataError
 
 RATE, DROPOUT, EQUAL = "rate", "dropout", "equal"
 SETTINGS = {RATE: "rate_covariates", EQUAL: "equal_covariates"}  # any other process: dropout_covariates
+ALIKE = 7.0  # so much larger are the logarithms of r and alpha where covariates explain who buys how often
 REMEDY = "Fill them in, say with the mean and a second column of 0 and 1 that says where, or drop those customers."
 NAMES: tuple[Rule, ...] = (InstanceOf((tuple, list)),)
 
@@ -228,8 +229,8 @@ class RateCovariateModel(PurchaseModel):
         if design is None:
             return super()._maximise(sample, unit)
         # Covariates are centred and scaled for the solver; one that is the same for everybody is not for it at all.
-        own, values = sample.columns[: -len(design.columns)], sample.columns[-len(design.columns) :]
-        share = sample.weight / sample.weight.sum()
+        first = len(PurchaseModel._columns)
+        own, values, share = sample.columns[:first], sample.columns[first:], sample.weight / sample.weight.sum()
         centre = np.array([float(share @ column) for column in values])
         spread = np.sqrt([float(share @ (column - mean) ** 2) for column, mean in zip(values, centre, strict=True)])
         varies = spread > 1e-12 * np.abs(centre)
@@ -238,11 +239,12 @@ class RateCovariateModel(PurchaseModel):
         centre, spread = centre[varies], spread[varies]
         scale = used.scale(np.abs(centre), spread)
         basis = used.basis(centre, scale)
-        kept = tuple(column for column, each in zip(values, varies, strict=True) if each)
+        kept = [column for column, each in zip(values, varies, strict=True) if each]
         scaled = _fit.Sample(own, sample.weight).scaled(
             tuple(unit if name in self._unit_columns else 1.0 for name in PurchaseModel._columns)
         )
         starts = np.log(self._starts(scaled))
+        starts = np.vstack((starts, starts[0] + np.multiply(ALIKE, np.arange(k) < 2)))  # r and alpha
         penalty, at = self._penalty(unit), np.append(np.arange(k), k + np.flatnonzero(varies[design.source]))
         optimum = _fit.fit_sample(
             GroupedLoop(self._grouped_loop, used, centre, scale) if n else self._loglik_loop,

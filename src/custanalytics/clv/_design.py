@@ -18,7 +18,7 @@ from custanalytics.exceptions import FitWarning
 
 MAPPING = InstanceOf((Mapping,))
 FARTHEST = 600.0  # in logarithms: so far covariates may move parameters within a fit, and so far off they may be at 0
-LARGEST = 1e50  # customers' own parameters are cut there, and at its inverse: beyond, all is over
+LARGEST = 1e100  # customers' own parameters are cut there, and at its inverse: beyond, all is over
 FEW = 256  # groups up to which each is compressed by itself
 
 

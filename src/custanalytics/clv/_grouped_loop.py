@@ -10,7 +10,7 @@ import numpy as np
 
 from custanalytics import _jit
 from custanalytics.clv import _fit
-from custanalytics.clv._design import Design
+from custanalytics.clv._design import LARGEST, Design
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,26 @@ class GroupedLoop:
         second = out.shape[1] > 1 + theta.size
         parts = np.zeros((len(thetas), 1, 1 + k + (k * (k + 1) // 2 if second else 0)))
         _jit.call(self.loop, bounds, *own, weight, thetas, out=(parts,))
-        self._gather(parts[:, 0], thetas / theta[:k], thetas, values[:, self.design.source], out[0])
+        free = (thetas > 1.0 / LARGEST) & (thetas < LARGEST)  # those cut do not change with anything
+        self._gather(parts[:, 0], free * thetas, theta[:k], values[:, self.design.source], out[0])
 
     def _gather(
-        self, parts: np.ndarray, factors: np.ndarray, thetas: np.ndarray, values: np.ndarray, out: np.ndarray
+        self, parts: np.ndarray, slopes: np.ndarray, baseline: np.ndarray, values: np.ndarray, out: np.ndarray
     ) -> None:
-        """The sums over groups of the likelihood and its derivatives by baseline and coefficients."""
+        """The sums over groups of the likelihood and its derivatives by baseline and coefficients.
+
+        `slopes` are the derivatives of the parameters by their logarithms.
+        """
         powers = self.design.powers
         n, k = powers.shape
-        by_log = parts[:, 1 : 1 + k] * thetas
+        by_log = parts[:, 1 : 1 + k] * slopes
         out[0] = parts[:, 0].sum()
-        out[1 : 1 + k] = (parts[:, 1 : 1 + k] * factors).sum(axis=0)
+        out[1 : 1 + k] = by_log.sum(axis=0) / baseline
         out[1 + k : 1 + k + n] = (values * (by_log @ powers.T)).sum(axis=0)
         if parts.shape[1] == 1 + k:
             return
-        curvature = parts[:, 1 + k :][:, _fit.square(k)]
+        free = slopes > 0.0
+        curvature = parts[:, 1 + k :][:, _fit.square(k)] * (free[:, :, None] & free[:, None, :])
         scaled = (curvature @ powers.T) * values[:, None, :]
         result = np.empty((k + n, k + n))
         result[:k, :k] = curvature.sum(axis=0)

@@ -16,7 +16,7 @@ from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, OneOf, Rule, c
 from custanalytics.clv import _fit
 from custanalytics.clv._calendar import Calendar
 from custanalytics.clv._calendar_futures import CalendarFutures
-from custanalytics.clv._covariates import DROPOUT, RATE
+from custanalytics.clv._covariates import ALIKE, DROPOUT, RATE
 from custanalytics.clv._design import Design, check_coefficients
 from custanalytics.clv._grouped_loop import given_terms
 from custanalytics.clv._walks import PERIODS, CalendarModel
@@ -143,6 +143,7 @@ class TimeVaryingModel(CalendarFutures):
         sample = still._sample(table, sample_weight)
         unit = sample.size(2)
         others = np.log(still._starts(sample.scaled((1.0, unit, unit))) * still._units(unit) / objective.units)
+        others = np.vstack((others, others[0] + np.repeat(np.eye(2), 2, axis=1) * ALIKE))  # all buy, or leave, alike
         away = np.eye(k + n)[k:][objective.moves()[k:]] * AWAY
         starts = (np.hstack((others, np.zeros((len(others), n)))), first + away, first - away)
         return _fit.climb(objective, np.vstack(starts), *settings, best)
