@@ -69,7 +69,7 @@ def test_far_covariates_that_tell_buyers_from_others_stay_within_floats(kind, of
 
 
 def test_parameters_that_are_cut_have_no_slope():
-    """Beyond 1e100 nothing changes, and the derivatives say so."""
+    """Beyond some size nothing changes, and the derivatives say so."""
     design = Design.of({"a": ("z",)}, {"a": {"a": 1}}, clv.BetaGeoModel._names)
     loop = GroupedLoop(clv.BetaGeoModel._grouped_loop, design, np.zeros(1), np.ones(1))
     columns = (np.array([0.0, 2, 1]), np.array([0.0, 5, 3]), np.full(3, 9.0), np.array([0.0, 1.0, 400.0]))
@@ -80,6 +80,21 @@ def test_parameters_that_are_cut_have_no_slope():
         (up, above), (down, below) = likelihood(point + move), likelihood(point - move)
         assert gradient[at] == pytest.approx((up - down) / 2e-5, abs=1e-6)
         np.testing.assert_allclose(hessian[at], (above - below) / 2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [(2.9e33, 1.1e33), (1e16, 3e15), (4e20, 1e18)])
+def test_purchases_of_a_chance_of_dropping_out_that_is_the_same_for_all(a, b):
+    """The steps of the rule of integration were lost in rounding, and it did not end."""
+    theta, table = {"r": 0.6, "alpha": 1e-4}, {"frequency": [0, 3], "recency": [0.0, 2.0], "T": [1e-3, 3.0]}
+    result = clv.BetaGeoModel.from_params(**theta, a=a, b=b).predict_purchases(table, 7.0)
+    p = a / (a + b)
+    for value, x, T in zip(result, table["frequency"], table["T"], strict=True):
+        with mp.workdps(40):
+            bought = (1 - (1 + p * 7 / (mp.mpf("1e-4") + T)) ** -(mp.mpf("0.6") + x)) / p
+        alive = clv.BetaGeoModel.from_params(**theta, a=a, b=b).predict_alive(
+            {"frequency": [x], "recency": [2.0 * (x > 0)], "T": [T]}
+        )
+        assert value == pytest.approx(float(alive[0] * bought), rel=1e-11)
 
 
 def test_covariates_may_explain_all_that_differs():

@@ -18,7 +18,7 @@ from custanalytics.exceptions import FitWarning
 
 MAPPING = InstanceOf((Mapping,))
 FARTHEST = 600.0  # in logarithms: so far covariates may move parameters within a fit, and so far off they may be at 0
-LARGEST = 1e100  # customers' own parameters are cut there, and at its inverse: beyond, all is over
+SMALLEST, LARGEST = 1e-50, 1e25  # where customers' own parameters are cut: beyond, all is over
 FEW = 256  # groups up to which each is compressed by itself
 
 
@@ -68,7 +68,7 @@ class Design:
         exponents = (values[:, self.source] * coefficients) @ self.powers
         with np.errstate(over="ignore"):
             scaled = baseline * np.exp(np.clip(exponents, -2.0 * FARTHEST, 2.0 * FARTHEST))
-        return np.clip(scaled, 1.0 / LARGEST, LARGEST)
+        return np.clip(scaled, SMALLEST, LARGEST)
 
     def basis(self, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """From log-parameters and coefficients of (value - centre) / spread to those of the values themselves."""

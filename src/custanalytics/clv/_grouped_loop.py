@@ -10,7 +10,7 @@ import numpy as np
 
 from custanalytics import _jit
 from custanalytics.clv import _fit
-from custanalytics.clv._design import LARGEST, Design
+from custanalytics.clv._design import LARGEST, SMALLEST, Design
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class GroupedLoop:
         second = out.shape[1] > 1 + theta.size
         parts = np.zeros((len(thetas), 1, 1 + k + (k * (k + 1) // 2 if second else 0)))
         _jit.call(self.loop, bounds, *own, weight, thetas, out=(parts,))
-        free = (thetas > 1.0 / LARGEST) & (thetas < LARGEST)  # those cut do not change with anything
+        free = (thetas > SMALLEST) & (thetas < LARGEST)  # those cut do not change with anything
         self._gather(parts[:, 0], free * thetas, theta[:k], values[:, self.design.source], out[0])
 
     def _gather(

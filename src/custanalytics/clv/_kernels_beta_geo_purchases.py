@@ -11,6 +11,7 @@ import numpy as np
 from custanalytics._jit import kernel
 
 LONGEST_SERIES = 2000.0  # terms; beyond, the integral is cheaper
+CERTAIN = 1e15  # shapes beyond which the mean of a beta distribution stands for all of it
 DEEPEST = 600.0  # the series begins with exp(-s log(1 + u)), which must not underflow
 
 
@@ -70,6 +71,9 @@ def purchases_integral(s, u, a, c):
     whose integrand is positive, falls at least like exp(-|y|) however small a and c are, and is analytic in a
     strip around the real line: the rule converges exponentially.
     """
+    if min(a, c) > CERTAIN:  # p is as good as known, and steps of the width of its density would be lost in rounding
+        p = a / (a + c)
+        return -expm1(-s * log1p(p * u)) / p
     last = -expm1(-s * log1p(u))
     # The density is about 1 / sqrt(min(a, c) + 1) wide in y; the factor (1 + p u)^-s works like up to s more of c.
     width = min(0.25, 0.5 / sqrt(min(a, c + s) + 1.0))
