@@ -209,7 +209,8 @@ def within(restricted: Any, full: Any) -> bool:
             {(process, name) for process, each in getattr(model, "coefficients_", {}).items() for name in each}
             for model in (restricted, full)
         )
-        return small is None and few <= many
+        both = {("equal", name) for process, name in many if process == "rate" and ("dropout", name) in many}
+        return small is None and few <= many | both
     places = [full._names.index(name) for name in restricted._names]
     for at, column in enumerate(small.columns):
         if column not in large.columns:

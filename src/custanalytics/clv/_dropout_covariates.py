@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from custanalytics._params import OneOf, Rule
 from custanalytics.clv._covariates import DROPOUT, EQUAL, NAMES, RATE, RateCovariateModel
@@ -52,12 +52,17 @@ class CovariateModel(RateCovariateModel):
 
     def _check_covariates(self) -> None:
         super()._check_covariates()
-        twice = set(self.equal_covariates) & {*self.rate_covariates, *self.dropout_covariates}
-        if twice:
-            raise ValueError(
-                f"{sorted(twice)} of {type(self).__name__} have one coefficient for both processes as "
-                "equal_covariates, and cannot be among rate_covariates or dropout_covariates too."
-            )
+        check_equal(self)
+
+
+def check_equal(model: Any) -> None:
+    """Refuse covariates that are to have one coefficient for both processes and another one too."""
+    twice = set(model.equal_covariates) & {*model.rate_covariates, *model.dropout_covariates}
+    if twice:
+        raise ValueError(
+            f"{sorted(twice)} of {type(model).__name__} have one coefficient for both processes as "
+            "equal_covariates, and cannot be among rate_covariates or dropout_covariates too."
+        )
 
 
 class BetaDropoutModel(CovariateModel):

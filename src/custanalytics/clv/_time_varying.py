@@ -16,7 +16,7 @@ from custanalytics._params import NONE, NOT_NEGATIVE, InstanceOf, OneOf, Rule, c
 from custanalytics.clv import _fit
 from custanalytics.clv._calendar import Calendar
 from custanalytics.clv._calendar_futures import CalendarFutures
-from custanalytics.clv._covariates import ALIKE, DROPOUT, RATE
+from custanalytics.clv._covariates import ALIKE, DROPOUT, EQUAL, RATE
 from custanalytics.clv._design import Design, check_coefficients
 from custanalytics.clv._grouped_loop import given_terms
 from custanalytics.clv._walks import PERIODS, CalendarModel
@@ -25,7 +25,8 @@ from custanalytics.exceptions import FitWarning
 
 SMALL = 4096  # pieces of customers' time up to which all starts are tried
 AWAY = 3.0  # spreads of a covariate: how far a start may have its coefficient from 0
-EFFECTS = {RATE: {"alpha": -1}, DROPOUT: {"beta": -1}}  # time that runs faster is as if these were smaller
+# time that runs faster is as if these were smaller
+EFFECTS = {RATE: {"alpha": -1}, DROPOUT: {"beta": -1}, EQUAL: {"alpha": -1, "beta": -1}}
 
 
 class TimeVaryingModel(CalendarFutures):

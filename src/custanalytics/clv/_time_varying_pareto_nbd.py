@@ -10,7 +10,8 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics._params import InstanceOf, Rule
 from custanalytics.clv._calendar import Pieces
-from custanalytics.clv._covariates import DROPOUT
+from custanalytics.clv._covariates import DROPOUT, EQUAL
+from custanalytics.clv._dropout_covariates import check_equal
 from custanalytics.clv._given_alive import GivenAlive
 from custanalytics.clv._kernels_varying import seen_loop, varying_loop
 from custanalytics.clv._limits import LIFETIMES, PURCHASES, Limits
@@ -43,6 +44,8 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
         Covariates of the rate of purchase, by name.
     dropout_covariates : tuple of str
         Covariates of the rate of dropout, by name.
+    equal_covariates : tuple of str
+        Covariates with one coefficient for both rates, named in neither of the other two.
     columns : mapping of str to str, optional
         Maps the standard names of the log's columns to yours.
     time_unit : {"h", "D", "W", "M", "Y"}, default="W"
@@ -64,12 +67,12 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
         `r`, `alpha` (in `time_unit`), `s` and `beta` (in `time_unit`), as of `ParetoNBDModel`, while all covariates
         are 0.
     coefficients_ : dict of str to dict of str to float
-        ``{"rate": {name: coefficient}}``, and "dropout" likewise.
+        ``{"rate": {name: coefficient}}``, and "dropout" and "equal" likewise.
     log_likelihood_ : float
         At `params_`; comparable with that of `ParetoNBDModel`.
     standard_errors_ : dict of str to float
-        From the observed information, those of coefficients as "rate:name" and "dropout:name"; infinite for
-        `undetermined_` ones.
+        From the observed information, those of coefficients as "rate:name" and so on; infinite for `undetermined_`
+        ones.
     covariance_ : ndarray of shape (n_estimates, n_estimates)
         Of parameters and coefficients, in the order of `standard_errors_`.
     converged_ : bool
@@ -138,6 +141,7 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
     _static = ParetoNBDModel
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "dropout_covariates": (InstanceOf((tuple, list)),),
+        "equal_covariates": (InstanceOf((tuple, list)),),
         **TimeVaryingModel._rules,
     }
 
@@ -148,6 +152,7 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
         log: Any = None,
         rate_covariates: Sequence[str] = (),
         dropout_covariates: Sequence[str] = (),
+        equal_covariates: Sequence[str] = (),
         columns: Mapping[str, str] | None = None,
         time_unit: str = "W",
         period: str = "D",
@@ -161,13 +166,18 @@ class TimeVaryingParetoNBDModel(TimeVaryingModel):
         self.log = log
         self.rate_covariates = rate_covariates
         self.dropout_covariates = dropout_covariates
+        self.equal_covariates = equal_covariates
         self.columns = columns
         self.time_unit = time_unit
         self.period = period
         self.covariate_penalty = covariate_penalty
 
     def _processes(self) -> dict[str, tuple[str, ...]]:
-        return {**super()._processes(), DROPOUT: tuple(self.dropout_covariates)}
+        return {**super()._processes(), DROPOUT: tuple(self.dropout_covariates), EQUAL: tuple(self.equal_covariates)}
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_equal(self)
 
     def _likelihoods(
         self, watched: Watched, rates: np.ndarray, hazards: np.ndarray, theta: np.ndarray

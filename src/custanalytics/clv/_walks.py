@@ -11,7 +11,7 @@ from custanalytics import _frames, _params
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, FIRST_SEEN, FREQUENCY, QUANTITY, RECENCY, TIMESTAMP, T
 from custanalytics.clv._base import LikelihoodModel, check_weight, refuse
 from custanalytics.clv._calendar import MICROSECONDS_A_DAY, Calendar, Pieces, unit_length
-from custanalytics.clv._covariates import DROPOUT, RATE
+from custanalytics.clv._covariates import DROPOUT, EQUAL, RATE
 from custanalytics.clv._design import FARTHEST, compress
 from custanalytics.clv._purchases import PurchaseModel
 from custanalytics.clv._windows import Watched
@@ -51,15 +51,20 @@ class CalendarModel(LikelihoodModel):
         names = self._covariates()
         return [names.index(name) for columns in self._processes().values() for name in columns]
 
+    def _sides(self) -> tuple[list[int], list[int]]:
+        """Which coefficients, by number, speed up purchases, and which dropout."""
+        owners = [process for process, columns in self._processes().items() for _ in columns]
+        rate, dropout = ([at for at, each in enumerate(owners) if each in (side, EQUAL)] for side in (RATE, DROPOUT))
+        return rate, dropout
+
     def _weights(self, calendar: Calendar, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How fast purchases and dropout run in each interval: shapes (n_intervals,)."""
-        names, at, result = self._covariates(), 0, []
-        for columns in (self._processes().get(process, ()) for process in (RATE, DROPOUT)):
-            values = calendar.values[:, [names.index(name) for name in columns]]
-            exponents = values @ coefficients[at : at + len(columns)]
-            result.append(np.exp(np.clip(exponents, -FARTHEST, FARTHEST)))
-            at += len(columns)
-        return result[0], result[1]
+        columns = np.array(self._columns_of_values(), dtype=np.intp)
+        rates, hazards = (
+            np.exp(np.clip(calendar.values[:, columns[side]] @ coefficients[side], -FARTHEST, FARTHEST))
+            for side in self._sides()
+        )
+        return rates, hazards
 
     def _coefficients(self) -> np.ndarray:
         pairs = ((process, name) for process, names in self._processes().items() for name in names)
@@ -106,7 +111,7 @@ class CalendarModel(LikelihoodModel):
         rows = calendar.rows_of(ids, type(self).__name__)
         calendar.cover(rows, first, first + age * length, ids, WATCHED)
         bought: np.ndarray = np.zeros(calendar.start.size)
-        if self.rate_covariates:
+        if self._sides()[0]:
             who, when = self._purchases(frame, x, first, t_x)
             bought = np.bincount(calendar.locate(rows[who], when), weight[who], bought.size)
         used = weight > 0

@@ -109,17 +109,17 @@ class Objective:
     units: np.ndarray
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
-        k, n, m = self.units.size, logs.size, len(self.model.rate_covariates)
+        k = self.units.size
         theta, coefficients = np.split(self.natural(logs), [k])
         rates, hazards = self.model._weights(self.calendar, coefficients)
         value, by_theta, by_rate, by_hazard = self.model._likelihoods(self.watched, rates, hazards, theta)
-        gradient = np.empty(n)
-        gradient[:k] = by_theta * theta
-        columns = self.model._columns_of_values()
-        values = self.calendar.values
-        gradient[k : k + m] = values[:, columns[:m]].T @ (by_rate + self.watched.bought)
-        gradient[k + m :] = values[:, columns[m:]].T @ by_hazard
+        columns = np.array(self.model._columns_of_values(), dtype=np.intp)
+        values, (rate, dropout) = self.calendar.values, self.model._sides()
+        slopes = np.zeros(coefficients.size)
+        slopes[rate] += values[:, columns[rate]].T @ (by_rate + self.watched.bought)
+        slopes[dropout] += values[:, columns[dropout]].T @ by_hazard
         value += float(self.watched.bought @ np.log(rates))
+        gradient = np.append(by_theta * theta, slopes)
         return self.penalty.value(logs) - value, self.penalty.gradient(logs) - gradient
 
     def standard(self, design: Design) -> Standard:
