@@ -10,7 +10,7 @@ import numpy as np
 
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
 from custanalytics._hashing import integer_codes
-from custanalytics._params import check_columns, offenders
+from custanalytics._params import check_columns, check_shapes, offenders
 from custanalytics.exceptions import InvalidDataError
 
 NO_TIME = np.iinfo(np.int64).min  # what NaT is as an integer
@@ -25,6 +25,7 @@ def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: 
     if isinstance(data, Mapping):
         # A list stays a list: NumPy would turn [1, "1"] into two equal texts.
         arrays = {k: v if isinstance(v, list | tuple) else np.atleast_1d(np.asanyarray(v)) for k, v in data.items()}
+        check_shapes({k: (len(v),) if isinstance(v, list | tuple) else v.shape for k, v in arrays.items()}, owner)
         data = nw.from_dict(arrays, backend="pandas").to_native()
     try:
         if isinstance(data, nw.DataFrame):

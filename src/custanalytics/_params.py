@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from custanalytics._columns import DAYS_PER_UNIT
-from custanalytics.exceptions import MissingColumnError, MissingExtraError
+from custanalytics.exceptions import InvalidDataError, MissingColumnError, MissingExtraError
 
 
 class Rule(Protocol):
@@ -160,6 +160,16 @@ def check_columns(found: Sequence[str], needed: Sequence[str], owner: str, hint:
         raise MissingColumnError(
             f"{owner} needs the columns {missing}; found {list(found)}." + (f" {hint}" if hint else "")
         )
+
+
+def check_shapes(shapes: Mapping[Any, tuple[int, ...]], owner: str) -> None:
+    """Raise an InvalidDataError for columns that are tables themselves, or of different lengths."""
+    for name, shape in shapes.items():
+        if len(shape) > 1:
+            raise InvalidDataError(f"{owner} takes columns of one dimension each; {name!r} has the shape {shape}.")
+    if len(set(shapes.values())) > 1:
+        lengths = ", ".join(f"{name!r} has {length:,}" for name, (length,) in shapes.items())
+        raise InvalidDataError(f"{owner} takes columns of equal length; {lengths}.")
 
 
 def offenders(bad: np.ndarray, ids: Any, verb_phrase: str, what: str = "customers") -> str:

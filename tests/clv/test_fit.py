@@ -364,6 +364,8 @@ def test_other_messages():
         BetaGeoModel().fit(GOOD, sample_weight=[0, 0, 0])
     with pytest.raises(ValueError, match=r"sample_weight must have one number per customer, shape \(3,\); got \(2,\)"):
         BetaGeoModel().fit(GOOD, sample_weight=[1, 1])
+    with pytest.raises(ValueError, match=r"sample_weight must have one number per customer, .* string to float: 'two'"):
+        BetaGeoModel().fit(GOOD, sample_weight=["two", "2", "2"])
     with pytest.raises(ValueError, match=r"1 of 3 customers have a negative or missing sample_weight \(first: 1\)"):
         BetaGeoModel().fit(GOOD, sample_weight=[1, -1, 1])
     with pytest.raises(NotFittedError):

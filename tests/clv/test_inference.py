@@ -14,8 +14,12 @@ from custanalytics.clv import (
     BetaDiscreteWeibullModel,
     BetaGeoModel,
     CorrelatedGammaGammaModel,
+    GammaGompertzNBDModel,
+    NBDModel,
     ParetoNBDModel,
     ShiftedBetaGeoModel,
+    TimeVaryingBetaGeoModel,
+    TimeVaryingParetoNBDModel,
     likelihood_ratio_test,
 )
 from custanalytics.exceptions import FitWarning
@@ -123,6 +127,20 @@ def test_likelihood_ratio():
     assert found.statistic == pytest.approx(2 * (large.log_likelihood_ - small.log_likelihood_))
     assert found.degrees_of_freedom == 1
     assert 0 < found.p_value < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:.*do not determine:custanalytics.exceptions.FitWarning")
+def test_what_is_contained_in_a_part_is_contained_in_the_whole():
+    table = simulated(500)
+    nobody_leaves, gompertz = NBDModel().fit(table), GammaGompertzNBDModel().fit(table)
+    found = likelihood_ratio_test(nobody_leaves, gompertz)
+    assert found.degrees_of_freedom == 3
+    assert found.statistic == pytest.approx(2 * (gompertz.log_likelihood_ - nobody_leaves.log_likelihood_))
+    dates = {"customer_id": np.arange(500), "first_seen": np.full(500, "2020-01-01", "datetime64[us]")}
+    intervals = {"start": np.array(["2020-01-01"], "datetime64[us]")}
+    for kind in (TimeVaryingBetaGeoModel, TimeVaryingParetoNBDModel):
+        model = kind(intervals=intervals).fit(table | dates)
+        assert likelihood_ratio_test(nobody_leaves, model).degrees_of_freedom == 2
 
 
 def test_what_cannot_be_compared_is_refused():

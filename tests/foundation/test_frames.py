@@ -305,3 +305,10 @@ def test_what_is_masked_is_missing() -> None:
     doubled = pd.DataFrame([[1.0, 2.0]], columns=["a", "a"])
     with pytest.raises(InvalidDataError, match="A call needs columns with distinct names"):
         _frames.numbers(doubled, ("a",), (), "A call")
+
+
+def test_columns_of_a_mapping_that_do_not_fit_together_are_named() -> None:
+    with pytest.raises(InvalidDataError, match=r"takes columns of equal length; 'frequency' has 3, 'T' has 2\."):
+        _frames.read({"frequency": [1, 2, 3], "T": np.ones(2)})
+    with pytest.raises(InvalidDataError, match=r"takes columns of one dimension each; 'T' has the shape \(2, 1\)\."):
+        _frames.read({"frequency": [1, 2], "T": np.ones((2, 1))})

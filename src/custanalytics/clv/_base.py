@@ -329,7 +329,10 @@ def weight_column(sample_weight: Any) -> tuple[str, ...]:
 
 def check_weight(sample_weight: Any, n: int) -> np.ndarray:
     """Weights as float64 of shape (n,): finite, not negative."""
-    weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
+    try:
+        weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must have one number per customer, shape ({n},); {error}.") from error
     if weight.shape != (n,):
         raise ValueError(f"sample_weight must have one number per customer, shape ({n},); got {weight.shape}.")
     bad = ~(np.isfinite(weight) & (weight >= 0))

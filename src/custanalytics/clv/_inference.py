@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 # Which models contain which: exponential lifetimes are a limit of Gompertz's, the NBD is the limit of no dropout.
 CONTAINED_IN = {
-    "NBDModel": ("BetaGeoModel", "ModifiedBetaGeoModel", "ParetoNBDModel"),
+    "NBDModel": (
+        *("BetaGeoModel", "ModifiedBetaGeoModel", "TimeVaryingBetaGeoModel"),
+        *("ParetoNBDModel", "GammaGompertzNBDModel", "TimeVaryingParetoNBDModel"),
+    ),
     "BetaGeoModel": ("TimeVaryingBetaGeoModel",),
     "ParetoNBDModel": ("GammaGompertzNBDModel", "TimeVaryingParetoNBDModel"),
     "ShiftedBetaGeoModel": ("BetaDiscreteWeibullModel",),
