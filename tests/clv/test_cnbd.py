@@ -30,7 +30,7 @@ from custanalytics.clv import _kernels_cnbd as kernels
 from custanalytics.clv import _kernels_cnbd_purchases as ahead
 from custanalytics.clv import _kernels_futures as futures_kernels
 from custanalytics.clv import _kernels_phases as phases
-from custanalytics.exceptions import FitWarning, InvalidDataError, MissingColumnError
+from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError, MissingColumnError
 
 TRUTH = {"r": 0.9, "alpha": 1.5, "a": 0.8, "b": 2.4}
 FAMILIES = [(BetaGeoCNBDModel, 0), (ModifiedBetaGeoCNBDModel, 1)]
@@ -325,6 +325,19 @@ def test_messages():
         BetaGeoCNBDModel.from_params(k=1.5, **TRUTH)
     with pytest.raises(ValueError, match=r"from_params takes exactly \['k', 'r', 'alpha', 'a', 'b'\]"):
         BetaGeoCNBDModel.from_params(**TRUTH)
+
+
+def test_times_between_purchases_in_another_unit_are_doubted():
+    table, _ = simulated(3, 0, 300)
+    buyers = int((table["frequency"] > 0).sum())
+    message = rf"BetaGeoCNBDModel: [0-9]+ of {buyers} repeat buyers have a litt .* Are both in the same unit"
+    for factor in (7.0, 1 / 7.0):
+        off = {**table, "litt": table["litt"] + table["frequency"] * np.log(factor)}
+        with pytest.warns(DataQualityWarning, match=message):
+            BetaGeoCNBDModel(k=3).fit(off)
+    rounded = {**table, "recency": np.round(table["recency"], 2)}
+    rounded["T"] = np.maximum(rounded["T"], rounded["recency"])
+    BetaGeoCNBDModel(k=3).fit(rounded)  # warnings are errors
 
 
 def test_infinite_horizons():

@@ -182,6 +182,9 @@ def test_predictions_are_sane_everywhere(alpha, beta, c, T, horizon):
     assert far <= horizon * (1 + 1e-10)
     assert model.predict_discounted_purchases(table, horizon, 0.1)[0] <= far * (1 + 1e-9)
     assert near == pytest.approx(model.retention(T + 1), rel=1e-12)
+    later = model.predict_purchases(table, 1, start=horizon)[0]
+    assert later == pytest.approx(model.predict_alive(table, ahead=horizon + 1)[0], rel=1e-9)
+    assert not np.isnan(model.predict_purchases(table, np.inf, start=1e300)[0])
 
 
 # --- what the models say --------------------------------------------------------------------------------------------
@@ -196,6 +199,12 @@ def test_predictions_renewal_by_renewal():
             for horizon in (1, 5, 80):
                 exact = [float(reference.renewals(T, horizon, 0, *theta)) for T in (0, 4)]
                 np.testing.assert_allclose(model.predict_purchases(table, horizon), [*exact, 0.0], rtol=1e-11)
+                later = [
+                    float(reference.renewals(T, horizon + 6, 0, *theta) - reference.renewals(T, 6, 0, *theta))
+                    for T in (0, 4)
+                ]
+                found = model.predict_purchases(table, horizon, start=6.5)
+                np.testing.assert_allclose(found, [*later, 0.0], rtol=1e-11)
                 exact = [float(reference.renewals(T, horizon, 0.1, *theta)) for T in (0, 4)]
                 found = model.predict_discounted_purchases(table, horizon, 0.1)
                 np.testing.assert_allclose(found, [*exact, 0.0], rtol=1e-11)
@@ -257,6 +266,8 @@ def test_frames_and_engines_give_the_same(to_frame):
     np.testing.assert_array_equal(found, model.predict_alive(to_frame(frame), ahead=2))
     found = model.predict_purchases(lazy, 9).collect()["expected_purchases"]
     np.testing.assert_array_equal(found, model.predict_purchases(frame, 9))
+    found = model.predict_purchases(lazy, 9, start=4).collect()["expected_purchases"]
+    np.testing.assert_array_equal(found, model.predict_purchases(frame, 9, start=4))
     found = model.predict_discounted_purchases(lazy, 9, 0.1).collect()["discounted_purchases"]
     np.testing.assert_array_equal(found, model.predict_discounted_purchases(frame, 9, 0.1))
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from custanalytics import _engines, _frames, _jit
-from custanalytics._columns import FREQUENCY
+from custanalytics._columns import FREQUENCY, RECENCY
 from custanalytics._params import NONE, Rule, check_params, check_value, integer, warn
 from custanalytics.clv import _fit, _kernels_cnbd, _kernels_cnbd_purchases
 from custanalytics.clv._base import refuse
@@ -22,10 +22,11 @@ from custanalytics.clv._given_phases import GivenPhases
 from custanalytics.clv._limits import DROPOUT, PURCHASES, Limits
 from custanalytics.clv._modified_beta_geo import family_starts
 from custanalytics.clv._purchases import check_horizons
-from custanalytics.exceptions import FitWarning, MissingColumnError
+from custanalytics.exceptions import DataQualityWarning, FitWarning, MissingColumnError
 
 LITT = "litt"  # sum of the natural logarithms of the times between purchases
 MOST_K = 1000
+ANOTHER_UNIT = 1.0  # of the logarithm of a time; days and weeks differ by 1.9
 FADED_FAR = 36.0  # exp(-36): what comes later counts for nothing; a far horizon is costly here
 
 
@@ -133,12 +134,14 @@ class CNBDModel(BetaDropoutModel):
         -----
         FitWarning
             If the solver stops short of `tol`, or some parameters are not determined by the data.
+        DataQualityWarning
+            If no times between purchases that add up to `recency` have such a `litt`.
         """
         self._check_covariates()
         check_params(self, self._rules)
         sample = self._sample(table, sample_weight)
         unit = sample.size(self._columns.index(self._unit_columns[-1]))
-        litt = self._sum_of_litt(table, sample_weight)
+        litt = self._sum_of_litt(table, sample_weight, doubt=True)
         if litt is None and self.k is None:
             raise MissingColumnError(
                 f"{type(self).__name__} needs the column {LITT!r} to choose k: the sum of the logarithms of the times "
@@ -268,7 +271,7 @@ class CNBDModel(BetaDropoutModel):
         purchases = float(sample.weight @ sample.columns[0])
         return (self.k_ - 1) * (litt or 0.0) - float(special.gammaln(self.k_)) * purchases
 
-    def _sum_of_litt(self, table: Any, sample_weight: Any) -> float | None:
+    def _sum_of_litt(self, table: Any, sample_weight: Any, doubt: bool = False) -> float | None:
         owner = type(self).__name__
         if _engines.is_lazy(table):
             return None
@@ -283,6 +286,8 @@ class CNBDModel(BetaDropoutModel):
             f"have a missing or infinite {LITT}",
             "A time of 0 between purchases has no logarithm: merge purchases of one period.",
         )
+        if doubt:
+            warn_of_litt(litt, x, _frames.floats(frame, RECENCY), owner)
         if sample_weight is None:
             return float(litt.sum())
         weight = _frames.floats(frame, sample_weight) if isinstance(sample_weight, str) else np.asarray(sample_weight)
@@ -290,6 +295,19 @@ class CNBDModel(BetaDropoutModel):
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         return family_starts(sample, self.k_)
+
+
+def warn_of_litt(litt: np.ndarray, x: np.ndarray, t_x: np.ndarray, owner: str) -> None:
+    """Warn where no times that add up to recency have such a sum of logarithms: that of equal ones is the largest."""
+    some = (x > 0) & (t_x > 0)
+    x, above = x[some], litt[some] / x[some] - np.log(t_x[some] / x[some])
+    wrong = (above > ANOTHER_UNIT) | ((x == 1) & (above < -ANOTHER_UNIT))
+    if wrong.any():
+        warn(
+            f"{owner}: {np.count_nonzero(wrong):,} of {x.size:,} repeat buyers have a {LITT} that no times "
+            f"between purchases have which add up to their {RECENCY}. Are both in the same unit?",
+            DataQualityWarning,
+        )
 
 
 def finely(times: np.ndarray, weights: np.ndarray, rate: float, memory: float) -> tuple[np.ndarray, np.ndarray]:

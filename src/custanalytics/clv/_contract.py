@@ -70,8 +70,8 @@ class ContractModel(LikelihoodModel):
             return self._added(table, P_ALIVE, "_alive_ahead", float(ahead))
         return self._by_age(table, partial(_kernels_contract.left_loop, float(ahead)), theta)
 
-    def predict_purchases(self, table: Any, horizon: float) -> Any:
-        """Expected number of renewals of each customer among the next `horizon` chances.
+    def predict_purchases(self, table: Any, horizon: float, *, start: float = 0) -> Any:
+        """Expected number of renewals of each customer among the next `horizon` chances, or among later ones.
 
         Parameters
         ----------
@@ -80,6 +80,8 @@ class ContractModel(LikelihoodModel):
         horizon : float
             How many chances to renew to look ahead. Infinity gives the expected remaining lifetime in renewals,
             itself infinite for `alpha` (times `c`) <= 1.
+        start : float, default=0
+            After how many chances to begin: the renewals start + 1, ..., start + horizon ahead are counted.
 
         Returns
         -------
@@ -88,11 +90,11 @@ class ContractModel(LikelihoodModel):
             itself, with the column `expected_purchases` added.
         """
         check_value("horizon", horizon, (Number(0),), f"{type(self).__name__}.predict_purchases")
-        theta = self._theta()
+        check_value("start", start, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_purchases")
+        self._theta()
         if _engines.is_lazy(table):
-            return self._added(table, EXPECTED_PURCHASES, "predict_purchases", float(horizon))
-        loop = partial(_kernels_contract.periods_loop, float(np.floor(horizon)), 0.0)
-        return self._by_age(table, loop, theta)
+            return self._added(table, EXPECTED_PURCHASES, "_purchases_within", float(horizon), float(start))
+        return self._purchases_within(table, float(horizon), float(start))
 
     def predict_discounted_purchases(self, table: Any, horizon: float, rate: float) -> Any:
         """Expected renewals among the next `horizon` chances, each discounted to the end of the observation.
@@ -190,12 +192,19 @@ class ContractModel(LikelihoodModel):
     def _alive_ahead(self, table: Any, ahead: float) -> np.ndarray:
         return self._by_age(table, partial(_kernels_contract.left_loop, ahead), self._theta())
 
-    def _by_age(self, table: Any, loop: Callable[..., None], theta: np.ndarray) -> np.ndarray:
-        """What a loop says of the distinct ages, for those who are still customers; 0 for the others."""
+    def _purchases_within(self, table: Any, horizon: float, start: float) -> np.ndarray:
+        """Renewals among `horizon` chances after the next `start`: of those who stay so long, what is then ahead."""
+        begin = float(np.floor(start))
+        ahead = partial(_kernels_contract.periods_loop, float(np.floor(horizon)), 0.0)
+        there, then = self._alive_ahead(table, begin), self._by_age(table, ahead, self._theta(), later=begin)
+        return np.where(there > 0.0, there, 1.0) * np.where(there > 0.0, then, 0.0)  # nobody is there, however long
+
+    def _by_age(self, table: Any, loop: Callable[..., None], theta: np.ndarray, later: float = 0.0) -> np.ndarray:
+        """What a loop says of the distinct ages, some time later, for who is a customer still; 0 for the others."""
         recency, age = self._read(table)
         ages, codes = np.unique(age, return_inverse=True)
         values = np.empty(ages.size)
-        _jit.run(loop, ages.size, ages, theta, out=(values,), size=64)
+        _jit.run(loop, ages.size, ages + later, theta, out=(values,), size=64)
         return np.where(recency == age, values[codes], 0.0)
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
