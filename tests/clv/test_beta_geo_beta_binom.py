@@ -152,6 +152,7 @@ def test_counts_of_new_customers():
     assert chances[11] == 0
     assert chances.sum() == pytest.approx(1.0, abs=1e-13)
     assert chances @ n == pytest.approx(MODEL.expected_purchases_new_customer(10), rel=1e-12)
+    np.testing.assert_array_equal(MODEL.probability_of_purchases(n, 10.0), chances)
     assert MODEL.probability_of_purchases(0, 0) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="The 'horizon' parameter of probability_of_purchases must be an int"):
         MODEL.probability_of_purchases(0, 2.5)
@@ -214,6 +215,7 @@ def test_impossible_rows_are_named(change, message):
         BetaGeoBetaBinomModel().fit({"frequency": [0, 4], "recency": [0, 5], "T": [6, 6], **change})
     with pytest.raises(ValueError, match=r"The 'ahead' parameter of BetaGeoBetaBinomModel.predict_alive"):
         MODEL.predict_alive(one(0, 0, 6), ahead=-1)
+    assert MODEL.predict_alive(one(0, 0, 6), ahead=2.9) == MODEL.predict_alive(one(0, 0, 6), ahead=2)
 
 
 def test_chances_of_counts_without_end_are_refused():

@@ -210,6 +210,7 @@ def test_predictions_renewal_by_renewal():
                 np.testing.assert_allclose(found, [*exact, 0.0], rtol=1e-11)
             left = float(reference.survival(7, *theta) / reference.survival(4, *theta))
         np.testing.assert_allclose(model.predict_alive(table, ahead=3)[1:], [left, 0.0], rtol=1e-12)
+        assert model.predict_alive(table, ahead=3.9).tolist() == model.predict_alive(table, ahead=3).tolist()
         assert model.predict_alive(table).tolist() == [1.0, 1.0, 0.0]
         shares = model.survival(np.arange(6))
         np.testing.assert_allclose(shares[1:] / shares[:-1], model.retention(np.arange(1, 6)), rtol=1e-12)

@@ -145,15 +145,15 @@ class BetaGeoBetaBinomModel(PurchaseModel):
     _alive_loop = staticmethod(partial(_kernels.alive_loop, 0.0))
     _purchases_loop = staticmethod(partial(_kernels.purchases_loop, 0.0))
 
-    def predict_alive(self, table: Any, *, ahead: int = 0) -> Any:
+    def predict_alive(self, table: Any, *, ahead: float = 0) -> Any:
         """Probability that each customer is there at opportunity `T` + `ahead`.
 
         Parameters
         ----------
         table : frame or mapping of arrays
             One row per customer, with `frequency`, `recency` and `T`.
-        ahead : int, default=0
-            How many opportunities after the last observed one; published tables have 1.
+        ahead : float, default=0
+            How many opportunities after the last observed one, whole ones; published tables have 1.
 
         Returns
         -------
@@ -161,11 +161,11 @@ class BetaGeoBetaBinomModel(PurchaseModel):
             P(alive at `T` + `ahead`); for a table in an engine (Polars lazy, DuckDB, Dask, Spark, Ibis) the table
             itself, with the column `p_alive` added.
         """
-        check_value("ahead", ahead, (integer(0),), f"{type(self).__name__}.predict_alive")
-        theta = self._theta()
+        check_value("ahead", ahead, (FINITE,), f"{type(self).__name__}.predict_alive")
+        self._theta()
         if _engines.is_lazy(table):
             return self._added(table, P_ALIVE, "_alive_ahead", float(ahead))
-        return self._at(ahead)._alive(self._read(table), theta)
+        return self._alive_ahead(table, float(ahead))
 
     def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
         """Probability that a new customer buys at exactly `n` of the first `horizon` opportunities.
@@ -183,7 +183,8 @@ class BetaGeoBetaBinomModel(PurchaseModel):
             P(X(horizon) = n).
         """
         counts = check_counts(n)
-        check_value("horizon", horizon, (integer(0),), OWNER)
+        whole = isinstance(horizon, float) and horizon.is_integer()
+        check_value("horizon", int(horizon) if whole else horizon, (integer(0),), OWNER)
         new = GivenThere(self._theta()[None])
         result = new.exactly(np.ascontiguousarray(counts.reshape(1, -1)), float(horizon)).reshape(counts.shape)
         return result if result.ndim else float(result)
@@ -200,7 +201,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
 
     def _at(self, ahead: float) -> BetaGeoBetaBinomModel:
         later: Any = copy(self)
-        later._alive_loop = partial(_kernels.alive_loop, float(ahead))
+        later._alive_loop = partial(_kernels.alive_loop, float(np.floor(ahead)))
         return later
 
     def _discounted(self, table: Any, horizon: float, rate: float) -> np.ndarray:

@@ -55,8 +55,8 @@ class ContractModel(LikelihoodModel):
         ----------
         table : frame or mapping of arrays
             One row per customer, with `recency` and `T`.
-        ahead : int, default=0
-            How many renewals ahead; 0 asks for now, which is known.
+        ahead : float, default=0
+            How many renewals ahead, whole ones; 0 asks for now, which is known.
 
         Returns
         -------
@@ -64,11 +64,11 @@ class ContractModel(LikelihoodModel):
             0 for those who have left, with `recency` < `T`; for a table in an engine (Polars lazy, DuckDB, Dask,
             Spark, Ibis) the table itself, with the column `p_alive` added.
         """
-        check_value("ahead", ahead, (Number(0, integer=True),), f"{type(self).__name__}.predict_alive")
-        theta = self._theta()
+        check_value("ahead", ahead, (NOT_NEGATIVE,), f"{type(self).__name__}.predict_alive")
+        self._theta()
         if _engines.is_lazy(table):
             return self._added(table, P_ALIVE, "_alive_ahead", float(ahead))
-        return self._by_age(table, partial(_kernels_contract.left_loop, float(ahead)), theta)
+        return self._alive_ahead(table, float(ahead))
 
     def predict_purchases(self, table: Any, horizon: float, *, start: float = 0) -> Any:
         """Expected number of renewals of each customer among the next `horizon` chances, or among later ones.
@@ -190,7 +190,7 @@ class ContractModel(LikelihoodModel):
         return result.reshape(times.shape) if times.ndim else float(result[0])
 
     def _alive_ahead(self, table: Any, ahead: float) -> np.ndarray:
-        return self._by_age(table, partial(_kernels_contract.left_loop, ahead), self._theta())
+        return self._by_age(table, partial(_kernels_contract.left_loop, float(np.floor(ahead))), self._theta())
 
     def _purchases_within(self, table: Any, horizon: float, start: float) -> np.ndarray:
         """Renewals among `horizon` chances after the next `start`: of those who stay so long, what is then ahead."""
