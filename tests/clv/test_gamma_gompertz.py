@@ -119,6 +119,9 @@ def test_who_buys_at_once_is_fitted_in_a_fraction_of_the_evaluations_that_differ
             0.002,
         ),
         ((137.34250512007966, 1000.0, 0.0009974704804808791, 1.0, 768.6549589724021), (8, 0.0146), 1e4, 8.4e-06),
+        # beta and s alike: all leave soon, and the last, of whom 1e-9 is left, all the faster
+        ((1.36, 93.0, 2.85e-5, 221.6, 239.0), (55, 568.8), 987809.0, 9.546e-7),
+        ((0.013, 4637.6, 0.00226, 309.7, 4010.2), (8, 34.1), 79818.0, 7.66e-6),
     ],
 )
 def test_discounting_follows_those_who_leave_all_at_once_late(theta, who, horizon, rate):

@@ -136,9 +136,9 @@ class GammaGompertzNBDModel(CovariateModel):
         return float(min(alpha, min(1.0, beta) / (b * max(1.0, s))))
 
     def _bends(self, horizon: float) -> float:
-        # where the growing hazard catches up with beta, everybody leaves within 1 / b
+        # where the growing hazard catches up with beta, everybody leaves within 1 / b: but exp(-20), which still counts
         _, _, b, s, beta = self._theta()
-        return float(min(np.log1p(beta / max(1.0, s)), b * horizon))
+        return float(min(np.log1p(20.0 * beta / max(1.0, s)), b * horizon))
 
     def _starts(self, sample: _fit.Sample) -> np.ndarray:
         rate = sample.mean(0) if sample.columns[0].any() else 1e-3
