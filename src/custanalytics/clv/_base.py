@@ -31,14 +31,10 @@ from custanalytics.clv import _fit
 from custanalytics.clv._inference import Inference
 from custanalytics.clv._limits import Limits, told
 from custanalytics.clv._posterior_sampling import Posterior
+from custanalytics.clv._weights import WEIGHT_CHECK, check_weight, weight_column
 from custanalytics.exceptions import FitWarning, InvalidDataError
 
 SUMMARY_HINT = "RFMSummary makes such a table from a transaction log."
-WEIGHT_CHECK = _engine_checks.Check(
-    "have a negative or missing sample_weight",
-    "Weights are counts of customers: 0 or more.",
-    lambda weight: _engine_checks.absent(weight) | (weight < 0),
-)
 
 
 class LikelihoodModel(Posterior, Inference):
@@ -315,31 +311,6 @@ def _predicted(
     model: LikelihoodModel, method: str, args: tuple[float, ...], column: str, values: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     return {column: getattr(model, method)(values, *args)}
-
-
-def weight_column(sample_weight: Any) -> tuple[str, ...]:
-    """The column that holds the weights of a table in an engine, if there is one."""
-    if sample_weight is not None and not isinstance(sample_weight, str):
-        raise TypeError(
-            "The rows of a table in an engine have no order that an array of weights could follow: put the weights "
-            'into a column of the table and pass its name, sample_weight="weight".'
-        )
-    return () if sample_weight is None else (sample_weight,)
-
-
-def check_weight(sample_weight: Any, n: int) -> np.ndarray:
-    """Weights as float64 of shape (n,): finite, not negative."""
-    try:
-        weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"sample_weight must have one number per customer, shape ({n},); {error}.") from error
-    if weight.shape != (n,):
-        raise ValueError(f"sample_weight must have one number per customer, shape ({n},); got {weight.shape}.")
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if bad.any():
-        message = offenders(bad, range(n), "have a negative or missing sample_weight")
-        raise ValueError(f"{message}. Weights are counts of customers: 0 or more.")
-    return weight
 
 
 def refuse(table: Any, bad: np.ndarray, verb_phrase: str, remedy: str) -> None:

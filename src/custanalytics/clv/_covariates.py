@@ -11,11 +11,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _frames
-from custanalytics._engine_checks import Check, absent
+from custanalytics._engine_checks import Check
 from custanalytics._params import NOT_NEGATIVE, REAL, InstanceOf, Rule, check_value
 from custanalytics.clv import _fit
 from custanalytics.clv._base import SUMMARY_HINT, refuse
-from custanalytics.clv._design import MAPPING, Customers, Design, check_coefficients, compress
+from custanalytics.clv._design import MAPPING, Customers, Design, check_coefficients, compress, missing
 from custanalytics.clv._grouped_loop import CovariateOptimum, GroupedLoop, MovedPenalty, given_terms
 from custanalytics.clv._purchases import PurchaseModel
 from custanalytics.exceptions import InvalidDataError
@@ -23,7 +23,6 @@ from custanalytics.exceptions import InvalidDataError
 RATE, DROPOUT, EQUAL = "rate", "dropout", "equal"
 SETTINGS = {RATE: "rate_covariates", EQUAL: "equal_covariates"}  # any other process: dropout_covariates
 ALIKE = 7.0  # so much larger are the logarithms of r and alpha where covariates explain who buys how often
-REMEDY = "Fill them in, say with the mean and a second column of 0 and 1 that says where, or drop those customers."
 NAMES: tuple[Rule, ...] = (InstanceOf((tuple, list)),)
 
 
@@ -343,8 +342,3 @@ class RateCovariateModel(PurchaseModel):
 
 def _of_first(n: int, broken: Callable[..., Any], *columns: Any) -> Any:
     return broken(*columns[:n])
-
-
-def missing(name: str, at: int) -> Check:
-    """That a covariate, the column number `at`, is missing."""
-    return Check(f"have a missing or infinite {name}", REMEDY, lambda *columns: absent(columns[at]))

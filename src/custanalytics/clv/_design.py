@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from custanalytics import _engines
+from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NONE, REAL, TEXT, InstanceOf, check_value, warn
 from custanalytics.clv import _fit
 from custanalytics.exceptions import FitWarning
@@ -20,6 +21,7 @@ MAPPING = InstanceOf((Mapping,))
 FARTHEST = 600.0  # in logarithms: so far covariates may move parameters within a fit, and so far off they may be at 0
 SMALLEST, LARGEST = 1e-50, 1e25  # where customers' own parameters are cut: beyond, all is over
 FEW = 256  # groups up to which each is compressed by itself
+REMEDY = "Fill them in, say with the mean and a second column of 0 and 1 that says where, or drop those customers."
 
 
 class Customers(NamedTuple):
@@ -92,6 +94,11 @@ class Design:
                 "value from them.",
                 FitWarning,
             )
+
+
+def missing(name: str, at: int) -> Check:
+    """That a covariate, the column number `at`, is missing."""
+    return Check(f"have a missing or infinite {name}", REMEDY, lambda *columns: absent(columns[at]))
 
 
 def group_codes(values: tuple[np.ndarray, ...]) -> tuple[np.ndarray, int]:

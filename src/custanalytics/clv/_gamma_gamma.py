@@ -13,9 +13,10 @@ from custanalytics._columns import EXPECTED_SPEND, FREQUENCY, MONETARY_VALUE
 from custanalytics._engine_checks import Check, absent
 from custanalytics._params import check_params, warn
 from custanalytics.clv import _fit, _kernels_gamma_gamma, _spend_sums
-from custanalytics.clv._base import SUMMARY_HINT, WEIGHT_CHECK, LikelihoodModel, refuse, weight_column
+from custanalytics.clv._base import SUMMARY_HINT, LikelihoodModel, refuse
 from custanalytics.clv._given_alive import Spend
 from custanalytics.clv._limits import AMOUNTS, CUSTOMERS_SPEND, Limits
+from custanalytics.clv._weights import WEIGHT_CHECK, weight_column
 from custanalytics.exceptions import DataQualityWarning, FitWarning, InvalidDataError
 
 Q_BELOW_ONE = "q <= 1, so that the mean spend over all customers is infinite"

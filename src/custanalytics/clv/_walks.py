@@ -9,11 +9,12 @@ import numpy as np
 
 from custanalytics import _frames, _params
 from custanalytics._columns import AMOUNT, CUSTOMER_ID, FIRST_SEEN, FREQUENCY, QUANTITY, RECENCY, TIMESTAMP, T
-from custanalytics.clv._base import LikelihoodModel, check_weight, refuse
+from custanalytics.clv._base import LikelihoodModel, refuse
 from custanalytics.clv._calendar import MICROSECONDS_A_DAY, Calendar, Pieces, unit_length
 from custanalytics.clv._covariates import DROPOUT, EQUAL, RATE
 from custanalytics.clv._design import FARTHEST, compress
 from custanalytics.clv._purchases import PurchaseModel
+from custanalytics.clv._weights import check_weight
 from custanalytics.clv._windows import Watched
 from custanalytics.exceptions import InvalidDataError
 
