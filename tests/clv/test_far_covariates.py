@@ -113,6 +113,15 @@ def test_covariates_may_explain_all_that_differs():
     assert model.log_likelihood_ - penalty > 18354.5958
 
 
+def test_coefficients_of_both_shapes_of_dropout_may_be_large_either_way():
+    table = {"frequency": [22, 79, 142], "recency": [0.593, 0.998, 0.996], "T": [1.0] * 3, "z": [0.253, 0.841, -1.044]}
+    model = clv.BetaGeoModel(rate_covariates=("z",), dropout_covariates=("z",), dropout_effect="apart")
+    with pytest.warns(FitWarning, match="do not determine"):
+        model.fit(table)
+    assert model.coefficients_["a"]["z"] < -10  # with coefficients above 0 the log-likelihood is 875.344
+    assert model.log_likelihood_ > 876.005
+
+
 def test_a_variance_that_rounding_hides_is_none():
     direction = np.array([0.996, np.sqrt(1 - 0.996**2)])
     across = direction[::-1] * (1.0, -1.0)

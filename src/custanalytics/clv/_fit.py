@@ -31,6 +31,7 @@ STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of 
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 PARTS, FEWEST = 16, 1024  # into so many slices a sample is cut, of so many distinct rows at least
 SMALL = 512  # distinct rows up to which every start is tried
+AWAY = 3.0  # spreads of a covariate: how far from 0 a further start has coefficients
 FEW = 64  # distinct rows by which starts are put in order where samples are large
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
 SAME = 0.02  # in log-parameters: climbs of a large sample that begin so near each other are one
@@ -311,6 +312,11 @@ def fit_sample(
         if sample.weight.size > SMALL and best.converged and not undetermined(best).any():
             break
     assert best is not None  # there is always a start
+    if coefficients and sample.weight.size <= SMALL and undetermined(best)[-coefficients:].any():
+        # Covariates that tell customers apart for certain do so in more ways than one.
+        away = np.append(np.zeros(best.logs.size - coefficients), np.full(coefficients, AWAY))
+        places = starts[order[:2]]
+        best = climb(objectives[-1], np.vstack((places + away, places - away)), max_iter, tol, best)
     return best
 
 

@@ -24,7 +24,6 @@ from custanalytics.clv._windows import Objective, Watched
 from custanalytics.exceptions import FitWarning
 
 SMALL = 4096  # pieces of customers' time up to which all starts are tried
-AWAY = 3.0  # spreads of a covariate: how far a start may have its coefficient from 0
 # time that runs faster is as if these were smaller
 EFFECTS = {RATE: {"alpha": -1}, DROPOUT: {"beta": -1}, EQUAL: {"alpha": -1, "beta": -1}}
 
@@ -145,7 +144,7 @@ class TimeVaryingModel(CalendarFutures):
         unit = sample.size(2)
         others = np.log(still._starts(sample.scaled((1.0, unit, unit))) * still._units(unit) / objective.units)
         others = np.vstack((others, others[0] + np.repeat(np.eye(2), 2, axis=1) * ALIKE))  # all buy, or leave, alike
-        away = np.eye(k + n)[k:][objective.moves()[k:]] * AWAY
+        away = np.eye(k + n)[k:][objective.moves()[k:]] * _fit.AWAY
         starts = (np.hstack((others, np.zeros((len(others), n)))), first + away, first - away)
         return _fit.climb(objective, np.vstack(starts), *settings, best)
 
