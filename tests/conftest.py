@@ -33,13 +33,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run the tests of one service in one process, where it is started once; any other wherever there is room."""
+    """Run the tests of one service in one process, where it is started once, and those of one file likewise.
+
+    What a file sets up, and the kernels that it is the first to compile, are then made in one process only.
+    """
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     class ByService(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             parameters = nodeid.partition("[")[2]
-            return next((name for name in ("pyspark", "postgresql") if name in parameters), nodeid)
+            return next((name for name in ("pyspark", "postgresql") if name in parameters), nodeid.partition("::")[0])
 
     return ByService(config, log)
 
