@@ -198,6 +198,15 @@ def test_the_matrix_of_the_phases_has_a_limit_where_dropout_is_certain(k):
             assert abs(limit / value - 1) < 1e-15
 
 
+def test_powers_of_the_chance_to_stay_do_not_overflow_within_a_purchase():
+    """A hundred events to a purchase, and a million to come: chances pass 1e308 between two purchases."""
+    for k, s, u in ((100, 3e5, 1.0), (200, 3e4, 3.0), (12, 1e30, 0.2)):
+        chances, coefficients = ahead.room(float(k))
+        phases.phase_chances(s, 0.5, chances)
+        most = phases.fill_powers(phases.STAY, s, u, chances, coefficients)
+        assert (coefficients[:most] < 1e-300).all(), (k, s, u)
+
+
 def test_what_lies_ahead_event_by_event():
     check_counting(6)
 

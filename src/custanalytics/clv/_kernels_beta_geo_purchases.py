@@ -9,9 +9,10 @@ from math import exp, expm1, inf, isinf, log, log1p, sqrt
 import numpy as np
 
 from custanalytics._jit import kernel
+from custanalytics.clv._kernels_logit import CERTAIN, log_beside_mode, log_logistic, log_mass, step_for
 
 LONGEST_SERIES = 2000.0  # terms; beyond, the integral is cheaper
-CERTAIN = 1e15  # shapes beyond which the mean of a beta distribution stands for all of it
+_FADED = -42.0  # e^-42 is nothing beside 1
 DEEPEST = 600.0  # the series begins with exp(-s log(1 + u)), which must not underflow
 
 
@@ -75,34 +76,18 @@ def purchases_integral(s, u, a, c):
         p = a / (a + c)
         return -expm1(-s * log1p(p * u)) / p
     last = -expm1(-s * log1p(u))
-    # The density is about 1 / sqrt(min(a, c) + 1) wide in y; the factor (1 + p u)^-s works like up to s more of c.
-    width = min(0.25, 0.5 / sqrt(min(a, c + s) + 1.0))
-    mode = log((a + 1.0) / (c + 1.0))
-    top = beta_density(a, c, mode)
-    mass, total = 0.0, 0.0
+    mode, step = log((a + 1.0) / (c + 1.0)), step_for(min(a, c))
+    total = 0.0
     for side in range(2):
-        y = mode if side == 0 else mode - width
+        t = 0.0 if side == 0 else -step
         while True:
-            weight = exp(beta_density(a, c, y) - top)
-            term = integrand(s, u, a, c, y, last, beta_density(a, c, y) - top)
-            mass += weight
+            log_weight = log_beside_mode(a + 1.0, c + 1.0, t)
+            term = integrand(s, u, a, c, mode + t, last, log_weight)
             total += term
-            if weight <= 1e-18 * mass and term <= 1e-18 * total:
+            if log_weight < _FADED and term <= 1e-18 * total:
                 break
-            y += width if side == 0 else -width
-    return last + c / (a + c + 1.0) * total / mass
-
-
-@kernel
-def log_logistic(y):
-    """Log of 1 / (1 + exp(-y))."""
-    return -log1p(exp(-y)) if y > 0.0 else y - log1p(exp(y))
-
-
-@kernel
-def beta_density(a, c, y):
-    """Log of the Beta(a + 1, c + 1) density of p in y = logit(p), up to a constant."""
-    return (a + 1.0) * log_logistic(y) + (c + 1.0) * log_logistic(-y)
+            t += step if side == 0 else -step
+    return last + c / (a + c + 1.0) * total * step / exp(log_mass(a + 1.0, c + 1.0))
 
 
 @kernel

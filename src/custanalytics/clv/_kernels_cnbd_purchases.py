@@ -13,8 +13,9 @@ from math import exp, expm1, inf, isinf, log, log1p, sqrt
 import numpy as np
 
 from custanalytics._jit import kernel
-from custanalytics.clv._kernels_beta_geo_purchases import DEEPEST, log_logistic
+from custanalytics.clv._kernels_beta_geo_purchases import DEEPEST
 from custanalytics.clv._kernels_futures import SCALE, SHAPE, SHARE, A, C
+from custanalytics.clv._kernels_logit import CERTAIN, log_beside_mode, log_logistic, log_mass, step_for, summit
 from custanalytics.clv._kernels_phases import (
     FEW_STAY,
     MOST_POWERS,
@@ -93,37 +94,34 @@ def integral(what, s, u, a, c, chances, coefficients):
 
     Far out on either side it is exponential, exactly to rounding, and the rest of the sum a geometric series.
     """
-    most, bend = 0, s
-    width = min(0.25, 0.5 / sqrt(min(a, c + s) + 1.0))
-    high = log(a / c)
-    low = min(log(a / (c + s * u)), high)
-    top = a * log_logistic(high) + c * log_logistic(-high)
-    mass, total = 0.0, 0.0
+    most, bend, total = 0, s, 0.0
+    mode, known = log(a) - log(c), min(a, c) > CERTAIN
+    top, step = mode, step_for(min(a, c))
+    if what != PURCHASES and not known:
+        top, step = summit(a, c, s, u, float(chances.size))
     for side in range(2):
-        y = low if side == 0 else low - width
+        y = top if side == 0 else top - step
         while True:
             log_stay = log_logistic(-y)
             if log_stay < FEW_STAY and most == 0 and chances.size > 1:
                 most = fill_powers(what, s, u, chances, coefficients)
                 bend = coefficients[1] / coefficients[0] if coefficients[0] > 0.0 else 0.0
-            weight = exp(a * log_logistic(y) + c * log_stay - top)
-            value = weight * given_dropout(what, s, u, chances, coefficients, most, log_stay)
-            mass += weight
+            value = given_dropout(what, s, u, chances, coefficients, most, log_stay)
+            if known:
+                return value
+            value *= exp(log_beside_mode(a, c, y - mode))
             total += value
             if side == 0:
-                done = y > high and weight <= 1e-18 * mass and value <= 1e-18 * total
                 straight, fall = exp(log_stay) * (a + 1.0 + bend) < _NOTHING, c
             else:
-                done = weight <= 1e-18 * mass and value <= 1e-18 * total
                 straight, fall = exp(y) * (c + (s + chances.size) * (1.0 + u)) < _NOTHING, a
-            if straight and not done:
-                rest = exp(-fall * width) / -expm1(-fall * width)
-                mass += weight * rest
-                total += value * rest
-            if straight or done:
+            if value <= 1e-18 * total:
                 break
-            y += width if side == 0 else -width
-    return total / mass
+            if straight:
+                total += value * exp(-fall * step) / -expm1(-fall * step)
+                break
+            y += step if side == 0 else -step
+    return total * step / exp(log_mass(a, c))
 
 
 @kernel

@@ -16,17 +16,13 @@ import numpy as np
 from custanalytics._jit import kernel
 from custanalytics.clv import _kernels_gamma_gompertz as gompertz
 from custanalytics.clv import _kernels_pareto_nbd as pareto
-from custanalytics.clv._kernels_beta_geo_purchases import (
-    DEEPEST,
-    LONGEST_SERIES,
-    beta_density,
-    log_logistic,
-    purchases_if_alive,
-)
+from custanalytics.clv._kernels_beta_geo_purchases import DEEPEST, LONGEST_SERIES, purchases_if_alive
+from custanalytics.clv._kernels_logit import CERTAIN, log_beside_mode, log_logistic, log_mass, summit
 
 # A Gauss-Legendre rule on [0, 1], used panel by panel.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1.0), 0.5 * _WEIGHTS
+_DEEP = -800.0  # e^-800 is 0, and of a logarithm of -1e16 no digit is left that counts
 _FAINT = 1e-280  # below, doubles lose their digits before they are 0: the rate is then followed no further
 WIDE = 0.05  # share of the whole from which on a window is a difference
 _log_base, _den, _mean_gompertz = gompertz.log_base, gompertz.den, gompertz.mean_lifetime
@@ -83,31 +79,30 @@ def active_integral(s, u, a, c):
     """The same, by the trapezoidal rule in y = logit(p), for long series.
 
     Integrated by parts as in `purchases_integral`, with g(p) = (1 + p u)^-s: a positive integrand, which falls at
-    least like exp(-|y|). It may have a peak where the density has its own, and another where g has fallen.
+    least like exp(-|y|).
     """
-    width = min(0.25, 0.5 / sqrt(min(a, c + s) + 1.0))
-    high = log((a + 1.0) / (c + 1.0))
-    low = log((a + 1.0) / (c + 1.0 + s * u))
-    top = beta_density(a, c, high)
-    reference = max(top - s * log1p(exp(log_logistic(high)) * u), beta_density(a, c, low) - s * log1p(exp(low) * u))
-    mass, total = 0.0, 0.0
+    if min(a, c) > CERTAIN:
+        return exp(-s * log1p(a / (a + c) * u))
+    mode = log((a + 1.0) / (c + 1.0))
+    top, step = summit(a + 1.0, c + 1.0, s, u, 1.0)
+    reference = log_beside_mode(a + 1.0, c + 1.0, top - mode) - s * log1p(exp(log_logistic(top)) * u)
+    if reference + log1p(s) + log1p(u) < _DEEP:
+        return exp(-s * log1p(u))
+    total = 0.0
     for side in range(2):
-        y = low if side == 0 else low - width
+        y = top if side == 0 else top - step
         while True:
-            density = beta_density(a, c, y)
             p, q = exp(log_logistic(y)), exp(log_logistic(-y))
-            growth = log1p(p * u)
-            weight = exp(density - top)
+            density = log_beside_mode(a + 1.0, c + 1.0, y - mode) - s * log1p(p * u)
             fall = -expm1(-s * log1p(q * (u / (1.0 + p * u)))) / q
-            term = exp(density - s * growth - reference) * (fall + s * u / (1.0 + p * u) / (a + c))
-            mass += weight
+            term = exp(density - reference) * (fall + s * (u / (1.0 + p * u)) / (a + c))
             total += term
-            beyond = y > high if side == 0 else True
-            if beyond and weight <= 1e-18 * mass and term <= 1e-18 * total:
+            if term <= 1e-18 * total:
                 break
-            y += width if side == 0 else -width
-    # the peak may lie far above the reference: its logarithm is taken before the factor can underflow
-    return exp(-s * log1p(u)) + exp(log(max(c / (a + c + 1.0) * total / mass, 1e-300)) + reference - top)
+            y += step if side == 0 else -step
+    # the summit may lie far above what is left of it: its logarithm is taken before the factor can underflow
+    share = log(c / (a + c + 1.0) * total * step) - log_mass(a + 1.0, c + 1.0)
+    return exp(-s * log1p(u)) + exp(share + reference)
 
 
 @kernel

@@ -55,10 +55,10 @@ def fill_powers(what, s, u, chances, out):
                     mass += chance * (s + j + i) / (1.0 + u)
                 chance *= z * (s + j + i) / (i + 1.0)
                 i += 1.0
+                if chance > _LARGE:
+                    chance, mass, log_scale = chance / _LARGE, mass / _LARGE, log_scale + log(_LARGE)
             if mass > 0.0:
                 out[n] += exp(log(mass) + log_scale)
-            if chance > _LARGE:
-                chance, log_scale = chance / _LARGE, log_scale + log(_LARGE)
             left = k
     return most
 
