@@ -18,7 +18,6 @@ from custanalytics.clv import (
     GammaGammaModel,
     LifetimeValue,
     ParetoNBDModel,
-    ShiftedBetaGeoModel,
 )
 
 PURCHASES = {
@@ -110,12 +109,6 @@ def test_draws_without_an_end_are_discounted_to_nothing():
     value.set_params(discount_rate=0.0)
     with pytest.raises(ValueError, match=r"LifetimeValue.sample needs a finite horizon where discount_rate is 0"):
         value.sample(TABLE, 1)
-
-
-def test_draws_are_of_models_that_draw():
-    value = LifetimeValue(purchases=ShiftedBetaGeoModel.from_params(alpha=0.7, beta=1.2), spend=20.0)
-    with pytest.raises(TypeError, match=r"LifetimeValue.sample needs a model of purchases that draws futures"):
-        value.sample({"recency": [1], "T": [1]}, 1)
 
 
 def test_a_new_customer_begins_with_a_purchase(value):

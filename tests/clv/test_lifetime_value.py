@@ -51,6 +51,14 @@ def test_value_is_the_discounted_integral(horizon, discount_rate):
             assert found[i] == pytest.approx(0.3 * spend[i] * exact, rel=1e-10)
 
 
+def test_draws_and_posteriors_are_of_models_that_have_them():
+    value = LifetimeValue(purchases=Steady().fit(TABLE), spend=20.0)
+    with pytest.raises(TypeError, match=r"LifetimeValue.sample needs a model of purchases that draws futures"):
+        value.sample(TABLE, 1)
+    with pytest.raises(TypeError, match=r"LifetimeValue.posterior needs a model of purchases of this library"):
+        value.posterior(TABLE)
+
+
 def test_without_a_discount_it_is_purchases_times_spend():
     value = LifetimeValue(purchases=PURCHASES, spend=SPEND, horizon=39.0, discount_rate=0)
     expected = PURCHASES.predict_purchases(TABLE, 39.0) * SPEND.predict_spend(TABLE)

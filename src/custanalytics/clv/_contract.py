@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from custanalytics import _engines, _frames, _jit
+from custanalytics import _engines, _frames
 from custanalytics._columns import DISCOUNTED_PURCHASES, EXPECTED_PURCHASES, P_ALIVE, RECENCY, T
 from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, Number, check_value, check_values
 from custanalytics.clv import _fit, _kernels_contract
-from custanalytics.clv._base import LikelihoodModel, refuse
+from custanalytics.clv._base import refuse
+from custanalytics.clv._counts import check_counts
 from custanalytics.clv._discounting import FADED
+from custanalytics.clv._futures import Futures
+from custanalytics.clv._given_renewals import GivenRenewals
+from custanalytics.clv._purchases import CustomerScore
 
 HINT = (
     f"One row per customer (or per group of them, with sample_weight): {T}, the chances to renew that were seen, and "
@@ -39,7 +43,7 @@ CHECKS = (
 )
 
 
-class ContractModel(LikelihoodModel):
+class ContractModel(Futures):
     """A model of how long customers keep renewing a contract, from `recency` and `T` in renewals."""
 
     _columns: ClassVar[tuple[str, ...]] = (RECENCY, T)
@@ -120,13 +124,12 @@ class ContractModel(LikelihoodModel):
         owner = f"{type(self).__name__}.predict_discounted_purchases"
         check_value("horizon", horizon, (Number(0),), owner)
         check_value("rate", rate, (NOT_NEGATIVE,), owner)
-        theta = self._theta()
+        self._theta()
         if _engines.is_lazy(table):
             method = "predict_discounted_purchases"
             return self._added(table, DISCOUNTED_PURCHASES, method, float(horizon), float(rate))
         rate = float(rate) if rate > FADED * 1e-280 else 0.0  # a smaller one is none
-        loop = partial(_kernels_contract.periods_loop, float(np.floor(horizon)), rate)
-        return self._by_age(table, loop, theta)
+        return self._by_age(table, lambda given: given.discounted(float(horizon), rate))
 
     def survival(self, renewals: ArrayLike) -> Any:
         """Share of new customers who are still customers after a number of chances to renew.
@@ -141,12 +144,9 @@ class ContractModel(LikelihoodModel):
         float or ndarray of the shape of `renewals`
             S(renewals).
         """
-        theta = self._theta()
+        new = GivenRenewals(np.zeros(1), self._theta())
         times = check_values("renewals", renewals, (NOT_NEGATIVE,), f"{type(self).__name__}.survival")
-        result = np.ones(times.size)
-        for at, time in enumerate(times.ravel()):
-            loop = partial(_kernels_contract.left_loop, float(time))
-            _jit.run(loop, 1, np.zeros(1), theta, out=(result[at : at + 1],))
+        result = np.array([new.stay(float(time))[0] for time in times.ravel()])
         return result.reshape(times.shape) if times.ndim else float(result[0])
 
     def retention(self, renewals: ArrayLike) -> Any:
@@ -164,9 +164,7 @@ class ContractModel(LikelihoodModel):
         """
         theta = self._theta()
         times = check_values("renewals", renewals, (Number(1, closed="left"),), f"{type(self).__name__}.retention")
-        result = np.empty(times.size)
-        ages = np.ascontiguousarray(times.ravel() - 1.0)
-        _jit.run(partial(_kernels_contract.left_loop, 1.0), times.size, ages, theta, out=(result,))
+        result = GivenRenewals(np.ascontiguousarray(times.ravel() - 1.0), theta).stay(1.0)
         return result.reshape(times.shape) if times.ndim else float(result[0])
 
     def expected_purchases_new_customer(self, horizon: ArrayLike) -> Any:
@@ -189,23 +187,85 @@ class ContractModel(LikelihoodModel):
         result = np.array([self.predict_purchases(new, time)[0] for time in times.ravel()])
         return result.reshape(times.shape) if times.ndim else float(result[0])
 
+    def probability_of_purchases(self, n: ArrayLike, horizon: float) -> Any:
+        """Probability that a new customer renews exactly `n` times.
+
+        Parameters
+        ----------
+        n : int or array-like of int
+            Number of renewals, 0 or more.
+        horizon : float
+            How many chances to renew to look ahead; may be infinite.
+
+        Returns
+        -------
+        float or ndarray of the shape of `n`
+            P(X(horizon) = n).
+        """
+        counts = check_counts(n)
+        check_value("horizon", horizon, (Number(0),), "probability_of_purchases")
+        new = GivenRenewals(np.zeros(1), self._theta())
+        result = new.exactly(np.ascontiguousarray(counts.reshape(1, -1)), float(horizon)).reshape(counts.shape)
+        return result if result.ndim else float(result)
+
+    def score_one(self, recency: float, T: float, horizon: float) -> CustomerScore:
+        """Score a single customer in microseconds, for programs that look at one at a time.
+
+        Any number of threads may call it at once.
+
+        Parameters
+        ----------
+        recency, T : int
+            How often the customer renewed in a row, and the chances to that were seen.
+        horizon : float
+            How many chances to renew to look ahead; may be infinite.
+
+        Returns
+        -------
+        CustomerScore
+            A named tuple of `p_alive` and `expected_purchases`, the same numbers as those of `predict_alive` and
+            `predict_purchases`.
+
+        Raises
+        ------
+        TypeError
+            If something else than numbers is given.
+        ValueError
+            If the numbers cannot be those of a customer.
+        """
+        try:
+            possible = 0 <= recency <= T < inf and recency % 1 == 0 and T % 1 == 0 and horizon >= 0
+            age, ahead = np.array([float(T)]), float(horizon)
+        except (TypeError, OverflowError) as error:  # of an array, and of a whole number beyond all doubles
+            given = f"recency={recency!r}, T={T!r}, horizon={horizon!r}"
+            raise TypeError(f"{type(self).__name__}.score_one takes numbers. Got {given} instead.") from error
+        if not possible:
+            raise ValueError(
+                f"No customer has recency={recency}, T={T} with horizon={horizon}: both count renewals, "
+                "0 <= recency <= T, and horizon >= 0."
+            )
+        if recency < T:
+            return CustomerScore(0.0, 0.0)
+        return CustomerScore(1.0, float(GivenRenewals(age, self._theta()).discounted(ahead, 0.0)[0]))
+
     def _alive_ahead(self, table: Any, ahead: float) -> np.ndarray:
-        return self._by_age(table, partial(_kernels_contract.left_loop, float(np.floor(ahead))), self._theta())
+        return self._by_age(table, lambda given: given.stay(float(np.floor(ahead))))
 
     def _purchases_within(self, table: Any, horizon: float, start: float) -> np.ndarray:
-        """Renewals among `horizon` chances after the next `start`: of those who stay so long, what is then ahead."""
-        begin = float(np.floor(start))
-        ahead = partial(_kernels_contract.periods_loop, float(np.floor(horizon)), 0.0)
-        there, then = self._alive_ahead(table, begin), self._by_age(table, ahead, self._theta(), later=begin)
-        return np.where(there > 0.0, there, 1.0) * np.where(there > 0.0, then, 0.0)  # nobody is there, however long
+        return self._by_age(table, lambda given: given.window(start, horizon))
 
-    def _by_age(self, table: Any, loop: Callable[..., None], theta: np.ndarray, later: float = 0.0) -> np.ndarray:
-        """What a loop says of the distinct ages, some time later, for who is a customer still; 0 for the others."""
+    def _by_age(self, table: Any, of: Callable[[GivenRenewals], np.ndarray]) -> np.ndarray:
+        """What lies ahead of each distinct age, for who is a customer still; 0 for the others."""
         recency, age = self._read(table)
         ages, codes = np.unique(age, return_inverse=True)
-        values = np.empty(ages.size)
-        _jit.run(loop, ages.size, ages + later, theta, out=(values,), size=64)
-        return np.where(recency == age, values[codes], 0.0)
+        return np.where(recency == age, of(GivenRenewals(ages, self._theta()))[codes], 0.0)
+
+    def _customers(self, table: Any, horizon: float, size: int) -> Iterator[tuple[np.ndarray, GivenRenewals]]:
+        recency, age = self._read(table)
+        for start in range(0, age.size, size):
+            rows = slice(start, start + size)
+            alive = (recency[rows] == age[rows]).astype(float)
+            yield alive, GivenRenewals(np.ascontiguousarray(age[rows]), self._theta())
 
     def _read(self, table: Any) -> tuple[np.ndarray, ...]:
         recency, age = _frames.numbers(table, self._columns, self._columns, type(self).__name__, HINT)

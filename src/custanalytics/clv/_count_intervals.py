@@ -13,8 +13,6 @@ from custanalytics.clv._kernels_posterior import amounts_loop, counts_loop
 FUTURES, FEWER = 1000, 400  # draws of the purchases of each customer, at least; the latter where there are many
 MANY = 20_000  # distinct customers
 STEPS = 64  # probabilities that are tried for the intervals of a table
-GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
-MOST_RENEWALS = 10_000  # chances to renew that are looked at
 
 
 def futures_each(n_models: int, n_customers: int) -> int:
@@ -26,27 +24,8 @@ def drawn_counts(models: list[Any], table: dict[str, np.ndarray], horizon: float
     """Purchases ahead of each customer, `each` draws by each of the models: shape (n_customers, n_draws)."""
     counts = np.empty((next(iter(table.values())).size, each * len(models)), np.int64)
     for at, model in enumerate(models):
-        draw = model.sample if hasattr(model, "sample") else _Renewals(model).sample
-        counts[:, at * each : (at + 1) * each] = draw(table, each, horizon, at)
+        counts[:, at * each : (at + 1) * each] = model.sample(table, each, horizon, at)
     return counts
-
-
-class _Renewals:
-    """Draws of renewals under contract, from the chances to be a customer still: evenly spread ones."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def sample(self, table: dict[str, np.ndarray], n_draws: int, horizon: float, at: int) -> np.ndarray:
-        """How many renewals there are before chance falls on a loss."""
-        chances = np.sort((np.arange(n_draws) + (at * GOLDEN) % 1.0) / n_draws)
-        counts = np.zeros((next(iter(table.values())).size, n_draws), np.int64)
-        for ahead in range(1, int(min(horizon, MOST_RENEWALS)) + 1):
-            stayed = self.model.predict_alive(table, ahead=ahead)[:, None] > chances
-            if not stayed.any():
-                break
-            counts += stayed
-        return counts
 
 
 def shortest(

@@ -15,12 +15,13 @@ from custanalytics.clv._base import LikelihoodModel
 from custanalytics.clv._compression import distinct
 from custanalytics.clv._counts import check_counts
 from custanalytics.clv._given_alive import GivenAlive, GivenThere, Spend
+from custanalytics.clv._given_renewals import GivenRenewals
 from custanalytics.clv._kernels_draws import MOST_COUNTED
 
 CHUNK = 1 << 17  # customers at once
 MOST_CELLS = 1 << 20  # of customers times counts at once
 FINITE = Number(0, np.inf, closed="left")
-Given = GivenAlive | GivenThere
+Given = GivenAlive | GivenThere | GivenRenewals
 
 
 class Futures(LikelihoodModel):

@@ -7,10 +7,13 @@
 
 from __future__ import annotations
 
-from math import exp, expm1, log, log1p
+from math import exp, expm1, floor, log, log1p
+
+import numpy as np
 
 from custanalytics._jit import kernel
 from custanalytics._special import digamma_rising
+from custanalytics.clv._kernels_draws import MOST_COUNTED, amount, begin, log_gamma, uniform
 from custanalytics.clv._kernels_lifetimes import (
     PURE,
     growth,
@@ -79,3 +82,57 @@ def periods_loop(periods, rate, start, stop, T, theta, out):
     c = theta[2] if theta.size > 2 else 1.0
     for i in range(start, stop):
         out[i] = periods_ahead(T[i], periods, rate, theta[0], theta[1], c)
+
+
+@kernel
+def counts_loop(start, stop, ages, theta, n, horizon, exactly, out):
+    """P(X = n), or without `exactly` P(X >= n), of renewals at the next `horizon` chances, per customer and n."""
+    c = theta[2] if theta.size > 2 else 1.0
+    for i in range(start, stop):
+        for column in range(n.shape[1]):
+            count, age = n[i % n.shape[0], column], ages[i]
+            chance = exp(log_left(age, age + count, theta[0], theta[1], c)) if count <= horizon else 0.0
+            if exactly > 0.0 and count < horizon:
+                chance *= -expm1(log_left(age + count, age + count + 1.0, theta[0], theta[1], c))
+            out[i, column] = chance
+
+
+@kernel
+def renewals(age, most, log_chance, alpha, beta, c):
+    """The last of `most` renewals at which the logarithm of S(age + n) / S(age) is not below that of a chance."""
+    low, high = 0.0, 1.0
+    while high < most and log_left(age, age + high, alpha, beta, c) >= log_chance:
+        low, high = high, 2.0 * high
+    if high >= most:
+        if log_left(age, age + most, alpha, beta, c) >= log_chance:
+            return most
+        high = most
+    while True:
+        middle = floor(0.5 * (low + high))
+        if not low < middle < high:
+            return low
+        if log_left(age, age + middle, alpha, beta, c) >= log_chance:
+            low = middle
+        else:
+            high = middle
+
+
+@kernel
+def draws_loop(start, stop, alive, ages, theta, first_row, horizon, rate, seed, p, q, v, counts, values):
+    """Draws of renewals at the next `horizon` chances, as `_kernels_draws.futures_loop` makes them of purchases."""
+    state = np.zeros(1, np.uint64)
+    c = theta[2] if theta.size > 2 else 1.0
+    for i in range(start, stop):
+        for draw in range(counts.shape[1]):
+            begin(seed, first_row + i, draw, state)
+            count, value = 0.0, 0.0
+            if alive[i] > 0.0 and horizon > 0.0:
+                count = renewals(ages[i], horizon, log(uniform(state)), theta[0], theta[1], c)
+            counts[i, draw] = np.int64(count) if count < MOST_COUNTED else -1
+            if values.shape[1] > 0:
+                log_scale = log(v[i]) if p == 0.0 else log(v[i]) - log_gamma(state, q[i])
+                now = 1.0
+                while now <= count:
+                    value += exp(-rate * now) * amount(state, p, log_scale)
+                    now += 1.0
+                values[i, draw] = value

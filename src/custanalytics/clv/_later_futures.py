@@ -12,7 +12,7 @@ from custanalytics._params import Number, check_value
 from custanalytics.clv._counts import check_counts
 from custanalytics.clv._design import Customers, each_group
 from custanalytics.clv._futures import Futures, Given
-from custanalytics.clv._given_alive import GivenAlive
+from custanalytics.clv._given_alive import GivenAlive, GivenThere
 
 
 class LaterFutures(Futures):
@@ -88,7 +88,7 @@ class LaterFutures(Futures):
     def _given(self, table: np.ndarray) -> Given:
         return GivenAlive(table)
 
-    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> Given:
+    def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenAlive | GivenThere:
         """What customers are like who are alive at T."""
         raise TypeError(
             f"{type(self).__name__} has expectations up to a horizon only: no later windows, no distributions of "
