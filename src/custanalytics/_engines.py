@@ -34,7 +34,10 @@ def is_lazy(X: Any) -> bool:
         return False  # known at once
     if nw.dependencies.is_dask_dataframe(X):
         return True  # known without wrapping it
-    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
+    try:
+        return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
+    except nw.exceptions.DuplicateError:  # of columns: whoever reads the frame says so
+        return False
 
 
 def wrap(X: Any) -> nw.LazyFrame[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
 from custanalytics._hashing import integer_codes
+from custanalytics._instants import on_clock, refuse_far
 from custanalytics._params import check_columns, check_shapes, offenders
 from custanalytics.exceptions import InvalidDataError
 
@@ -150,15 +151,20 @@ def _plain(data: Any, columns: Sequence[str], needed: Sequence[str]) -> list[Any
 
 def times(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> np.ndarray:
     """A date or datetime column as int64 microseconds on its own wall clock, missing as NO_TIME: shape (n_rows,)."""
+    found, far = times_and_far(frame, column)
+    refuse_far(far, column)
+    return found
+
+
+def times_and_far(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> tuple[np.ndarray, np.ndarray]:
+    """What `times` gives, and which rows lie beyond what 64 bits hold (empty if none can): those are at their ends."""
     series = wall_clock(frame[column])
     if not isinstance(series.dtype, nw.Datetime | nw.Date):
         if series.null_count() == len(series):
-            return np.full(len(series), NO_TIME)
+            return np.full(len(series), NO_TIME), np.zeros(0, bool)
         raise InvalidDataError(no_times(column, series.dtype))
-    if isinstance(series.dtype, nw.Date):
-        series = series.cast(nw.Datetime("us"))
-    values = np.asarray(series.to_numpy())
-    return np.ascontiguousarray(values.astype("datetime64[us]", copy=False)).view(np.int64)
+    days = isinstance(series.dtype, nw.Date) and series.implementation.is_pandas()  # to_numpy would make them objects
+    return on_clock(series.to_arrow().to_numpy(zero_copy_only=False) if days else np.asarray(series.to_numpy()))
 
 
 def no_times(column: str, dtype: Any) -> str:
@@ -180,7 +186,7 @@ def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any
         native = series.to_native() if zone is None else series.to_native().dt.tz_convert(zone)
         return nw.from_native(native.dt.tz_localize(None), series_only=True)
     if series.dtype == nw.Unknown and str(getattr(series.to_native(), "type", "")).startswith("date64"):
-        return nw.from_native(series.to_native().cast("timestamp[us]"), series_only=True)
+        return nw.from_native(series.to_native().cast("timestamp[ms]"), series_only=True)
     if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone is not None:
         return (series if zone is None else series.dt.convert_time_zone(zone)).dt.replace_time_zone(None)
     return series

@@ -10,10 +10,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from custanalytics._columns import DAYS_PER_UNIT
+from custanalytics._params import offenders
+from custanalytics.exceptions import InvalidDataError
 
 DAY = 86_400_000_000
+LAST = np.iinfo(np.int64).max  # the last microsecond that 64 bits hold, in the year 294247; -LAST is the first
 LONGEST = 1 << 59  # 18,000 years: nothing reaches further, and sums with times stay within 64 bits
 
+_MICROSECONDS = {"D": DAY, "s": 1_000_000, "ms": 1_000}
 _WANTED = "a date, a datetime, a numpy.datetime64 or an ISO string like '1998-04-02'"
 
 
@@ -21,6 +25,29 @@ def microseconds(duration: float, time_unit: str) -> int:
     """A duration in `time_unit` as whole microseconds, at least one where it is not 0."""
     exact = duration * DAYS_PER_UNIT[time_unit] * DAY
     return LONGEST if exact >= LONGEST else max(round(exact), int(exact > 0))
+
+
+def on_clock(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times of any resolution as int64 microseconds, missing ones as they are, and which of them these cannot hold.
+
+    Such a time becomes the first or the last that they hold. NumPy would turn it into any other. The second array is
+    empty where the resolution is fine enough for all.
+    """
+    plain, far = np.ascontiguousarray(times).view(np.int64), np.zeros(0, bool)
+    most = LAST // _MICROSECONDS.get(np.datetime_data(times.dtype)[0], 1)
+    if most < LAST:
+        far = (plain > most) | ((plain < -most) & ~np.isnat(times))
+    found = np.ascontiguousarray(times.astype("datetime64[us]", copy=False)).view(np.int64)
+    return (np.where(far, np.where(plain > 0, LAST, -LAST), found) if far.any() else found), far
+
+
+def refuse_far(far: np.ndarray, column: str) -> None:
+    """Raise an InvalidDataError where times lie beyond what 64 bits of microseconds hold."""
+    if far.any():
+        raise InvalidDataError(
+            offenders(far, range(far.size), f"have a {column} beyond the year 294246", "rows")
+            + ". Were numbers read in too large a unit? TransactionValidator sets such rows of a log aside."
+        )
 
 
 def instants(value: Any, name: str, owner: str, zone: str | None = None) -> np.ndarray:

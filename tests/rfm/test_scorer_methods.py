@@ -178,6 +178,22 @@ def test_parameters_that_mean_nothing_are_refused(params: dict[str, Any], messag
 # Shares, and zero apart
 
 
+@pytest.mark.parametrize(
+    ("shares", "sizes"),
+    [
+        ((0.23456789, 0.34567891, 0.4197532), [235, 346, 419]),  # no fractions of denominators below a million
+        ((0.5, 0.5 - 1e-7, 1e-7), [500, 499, 1]),
+        ((1e-8, 1 - 1e-8), [1, 999]),
+        ((0.1,) * 10, [100] * 10),
+    ],
+)
+def test_shares_are_those_that_were_given(shares: tuple[float, ...], sizes: list[int]) -> None:
+    values = np.arange(1000.0)
+    table = pd.DataFrame({"inactivity": values, "frequency": values, "monetary_value": values})
+    scores = RFMScorer(shares={"m_score": shares}).fit_transform(table)["m_score"]
+    assert scores.value_counts().sort_index().tolist() == sizes
+
+
 def test_shares_from_the_worst_score_to_the_best() -> None:
     table = pd.DataFrame({"inactivity": np.arange(10.0), "frequency": np.arange(10), "monetary_value": np.arange(10.0)})
     shares = {"f_score": (0.5, 0.3, 0.2), "r_score": (0.7, 0.3)}

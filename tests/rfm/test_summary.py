@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from tests.strategies import STRING_IDS, transaction_logs
 from custanalytics import _jit
 from custanalytics._columns import DAYS_PER_UNIT, SUMMARY_COLUMNS
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError, MissingColumnError
-from custanalytics.rfm import RFMSummary, _pieces
+from custanalytics.rfm import RFMScorer, RFMSummary, _pieces
 from custanalytics.rfm._kernels_money import SHORT, sort_pairs
 
 PERIODS = ("h", "D", "W", "M", "Y")
@@ -490,6 +491,25 @@ def test_rows_that_mean_nothing_are_refused_by_number(to_frame: Any) -> None:
     missing_integers = log.assign(customer_id=[1, np.nan, 2])
     with pytest.raises(InvalidDataError, match=r"1 of 3 rows have no customer_id \(first: 1\)"):
         summary.transform(to_frame(missing_integers))
+
+
+def test_times_beyond_all_microseconds_are_refused(to_frame: Any) -> None:
+    far = np.array(["2024-01-01", "2024-01-02"], "datetime64[us]").view(np.int64)  # read as seconds
+    log = pd.DataFrame({"customer_id": [1, 2], "timestamp": far.view("datetime64[s]"), "amount": [1.0, 2.0]})
+    frame = to_frame(log)
+    if not isinstance(frame, pl.DataFrame):  # which has no seconds
+        with pytest.raises(
+            InvalidDataError, match=r"2 of 2 rows have a timestamp beyond the year 294246 .*too large"
+        ):
+            RFMSummary().fit(frame)
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    columns = [[1], pd.to_datetime(["2024-01-01"]), [1.0], [2.0]]
+    names = ["customer_id", "timestamp", "amount", "amount"]
+    for refused in (RFMSummary().fit, RFMScorer().fit):
+        with pytest.raises(InvalidDataError, match="needs columns with distinct names"):
+            refused(pa.table(list(map(pa.array, columns)), names=names))
 
 
 def test_text_is_no_time() -> None:

@@ -211,6 +211,42 @@ def test_types_of_arrow() -> None:
     assert judged(sliced) == {1: "blank_customer_id"}
 
 
+def test_times_that_no_microsecond_reaches() -> None:
+    microseconds = 1_660_208_616_633_860  # of 2022; read as seconds and wrapped around 64 bits, they are of 2022
+    stamps = {"s": [microseconds, -microseconds, 10**9, 10**9], "ms": [2**62, -(2**62), 10**12, 10**12]}
+    reasons = {0: "implausible_timestamp;future_timestamp", 1: "implausible_timestamp"}
+    for unit, numbers in stamps.items():
+        frame = amounts([1.0, 2.0, 3.0, 4.0]).assign(timestamp=np.array(numbers).view(f"datetime64[{unit}]"))
+        assert judged(frame) == judged(pa.Table.from_pandas(frame)) == reasons
+        assert judged(frame[:0]) == {}
+    days = pa.array([2**31 - 1, -(2**31), 19_844, 19_845], pa.int32()).cast(pa.date32())
+    table = pa.Table.from_pandas(amounts([1.0, 2.0, 3.0, 4.0]))
+    dates = table.set_column(table.column_names.index("timestamp"), "timestamp", days)
+    for far in (dates, pl.from_arrow(dates), dates.to_pandas(types_mapper=pd.ArrowDtype)):
+        assert judged(far) == reasons
+    moments = pa.array([2**62, -(2**62), 19_844 * 86_400_000, 19_845 * 86_400_000], pa.int64()).cast(pa.date64())
+    assert judged(table.set_column(table.column_names.index("timestamp"), "timestamp", moments)) == reasons
+
+
+def test_categories_of_numbers_are_numbers() -> None:
+    frame = amounts([1.0, 2.0, 3.0, 4.0])
+    reasons = {0: "placeholder_customer", 2: "missing_customer_id"}
+    for values in ([-1, 5, None, 5], [-1, 5.5, None, 5]):
+        assert judged(frame.assign(customer_id=pd.Series(values, dtype="category"))) == reasons
+        table = pa.Table.from_pandas(frame).drop_columns("customer_id")
+        assert judged(table.append_column("customer_id", pa.array(values).dictionary_encode())) == reasons
+    mixed = pd.Series([1, "1", 2, None], dtype=object).astype("category")
+    assert judged(frame.assign(customer_id=mixed)) == {1: "mixed_id_types", 3: "missing_customer_id"}
+
+
+def test_texts_and_integers_of_numpy_copy_those_of_python() -> None:
+    frame = amounts([1.0] * 4).assign(timestamp=DAYS[0])
+    texts = frame.assign(customer_id=pd.Series(["a", np.str_("a"), "b", np.str_("b")], dtype=object))
+    assert judged(texts) == {1: "duplicate", 3: "duplicate"}
+    numbers = pd.Series([1, np.int64(1), np.int32(2), 2], dtype=object)
+    assert judged(frame.assign(customer_id="a", order_id=numbers)) == {1: "duplicate", 3: "duplicate"}
+
+
 def test_names_that_clash_and_columns_that_are_not_there() -> None:
     frame = amounts([1.0, 2.0, 3.0, 4.0])
     doubled = pd.concat([frame, frame[["amount"]]], axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import fsum
 from numbers import Real
 from typing import Any
 
@@ -16,6 +17,7 @@ from custanalytics.rfm._cuts import Scale
 SCORES = ("r_score", "f_score", "m_score")
 N_BINS = integer(2, 100)
 SHARE = Number(0, 1, closed="neither")
+_ROUNDING = 1e-12  # far above what rounding leaves of a sum of shares
 WEIGHT = Number(0, np.finfo(np.float64).max)
 
 
@@ -86,10 +88,15 @@ def _marks(name: str, given: Any) -> tuple[Fraction, ...]:
     """Shares of customers from the worst score to the best, added up."""
     numbers = _list(given)
     valid = 2 <= len(numbers) <= 99 and all(SHARE.accepts(share) for share in numbers)
-    exact = [Fraction(float(share)).limit_denominator(10**6) for share in numbers] if valid else []
-    if sum(exact) != 1:
+    if not valid or abs(fsum(numbers) - 1) > _ROUNDING:
         raise _refused("shares", f"give {name} 2 to 99 positive shares that sum to 1, the worst score's first", given)
-    return tuple(sum(exact[:k], Fraction(0)) for k in range(1, len(exact)))
+    return tuple(_meant(min(fsum(numbers[:k]), 1.0)) for k in range(1, len(numbers)))
+
+
+def _meant(share: float) -> Fraction:
+    """The simple fraction that a float was meant to be, 1/3 of 0.333..., or the float itself where there is none."""
+    simple = Fraction(share).limit_denominator(10**6)
+    return simple if 0 < simple < 1 and abs(simple - Fraction(share)) <= _ROUNDING else Fraction(share)
 
 
 def _list(given: Any) -> list[Any]:

@@ -54,9 +54,15 @@ def read_ids(frame: nw.DataFrame[Any], texts: frozenset[str], mend: bool = False
         return Reading(whole, None if missing is None else _where(missing, k.MISSING_ID))
     if series.dtype.is_float():
         return _read_floats(frame, texts)
-    if is_text(series):
+    if is_text(series) and not _codes_numbers(series):
         return read_text_ids(series, texts, mend)
     return _read_objects(frame, texts, mend)
+
+
+def _codes_numbers(series: nw.Series[Any]) -> bool:
+    """Whether a column is of categories that are not all texts, as pandas and Arrow may have them."""
+    coded = isinstance(series.dtype, nw.Categorical | nw.Enum)
+    return coded and not all(isinstance(value, str) for value in distinct(series)[1])
 
 
 def _read_floats(frame: nw.DataFrame[Any], texts: frozenset[str]) -> Reading:

@@ -98,9 +98,11 @@ def choose_order(by_day: np.ndarray, by_month: np.ndarray, dayfirst: bool | None
 
 
 def _read_typed(series: nw.Series[Any], naive: bool) -> Reading:
+    times, far = _frames.times_and_far(series.to_frame(), series.name)
     if not isinstance(series.dtype, nw.Datetime):
-        series, naive = series.cast(nw.Datetime("us")), False
-    times = _frames.times(series.to_frame(), series.name)
+        moments = times.view("datetime64[us]")  # no library casts a day that microseconds do not reach
+        whole = _frames.like(series.to_frame(), series.name, moments) if far.any() else series.cast(nw.Datetime("us"))
+        series, naive = whole, False
     clean = None if naive else series
     if getattr(series.dtype, "time_unit", "us") != "ns":
         return Reading(times, None, clean)

@@ -146,6 +146,10 @@ def keys_of(series: nw.Series[Any]) -> np.ndarray:
 def _key(value: Any) -> Any:
     if is_missing(value):
         return None
+    if isinstance(value, str):  # NumPy's texts and integers are no others than Python's
+        return str.__str__(value)
+    if isinstance(value, np.integer | np.bool_):
+        value = value.item()
     try:
         hash(value)
     except TypeError:
