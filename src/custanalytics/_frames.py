@@ -10,12 +10,11 @@ import numpy as np
 
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
 from custanalytics._hashing import integer_codes
-from custanalytics._instants import on_clock, refuse_far
+from custanalytics._instants import CONVERT, no_times, on_clock, refuse_far, within_zones
 from custanalytics._params import check_columns, check_shapes, offenders
 from custanalytics.exceptions import InvalidDataError
 
 NO_TIME = np.iinfo(np.int64).min  # what NaT is as an integer
-_REMEDY = "Run the log through TransactionValidator first, or convert the column yourself."
 
 
 def read(data: Any, needed: Sequence[str] = (), owner: str = "This call", hint: str = "") -> nw.DataFrame[Any]:
@@ -116,7 +115,7 @@ def floats(frame: nw.DataFrame[Any], column: str) -> np.ndarray:
     is_complex = getattr(getattr(series.to_native(), "dtype", None), "kind", "") == "c"
     if is_complex or not (dtype.is_numeric() or dtype == nw.Boolean or dtype == nw.Unknown):
         raise InvalidDataError(
-            f"The column {column!r} must be numeric; it is {'complex' if is_complex else dtype}. {_REMEDY}"
+            f"The column {column!r} must be numeric; it is {'complex' if is_complex else dtype}. {CONVERT}"
         )
     try:
         if dtype.is_decimal() or dtype in (nw.Int128, nw.UInt128):
@@ -167,21 +166,22 @@ def times_and_far(frame: nw.DataFrame[Any], column: str = TIMESTAMP) -> tuple[np
     return on_clock(series.to_arrow().to_numpy(zero_copy_only=False) if days else np.asarray(series.to_numpy()))
 
 
-def no_times(column: str, dtype: Any) -> str:
-    """The message that a column holds something else than times."""
-    remedy = _REMEDY
-    if dtype.is_numeric():
-        remedy = 'Numbers do not tell what they count: pandas.to_datetime(column, unit="s") takes seconds since 1970.'
-    elif dtype == nw.Unknown:
-        remedy = "Convert it yourself; pandas makes times of periods by column.dt.to_timestamp()."
-    return f"The column {column!r} must hold dates or datetimes; it is {dtype}. {remedy}"
-
-
 def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any]:
-    """A column of zoned times as naive times on their own wall clock, or on that of `zone`; any other as it is.
+    """A column of zoned times as naive times on their own wall clock, or on that of `zone`; any other as it is."""
+    try:
+        return _on_wall_clock(series, zone)
+    except (OverflowError, NotImplementedError, ValueError):
+        if not series.implementation.is_pandas() or _hidden_zone(series) is None:
+            raise
+    # pandas knows no zone beyond the years 1 to 9999: there, the clock of UTC has to do.
+    plain = series.to_native().dt.tz_convert("UTC").dt.tz_localize(None)
+    values, known = plain.to_numpy().copy(), np.flatnonzero(within_zones(plain.to_numpy()))
+    values[known] = _on_wall_clock(take(series, known), zone).to_numpy()
+    return nw.from_native(type(plain)(values, index=plain.index, name=plain.name), series_only=True)
 
-    The dates that PyArrow holds as milliseconds are times, too.
-    """
+
+def _on_wall_clock(series: nw.Series[Any], zone: str | None) -> nw.Series[Any]:
+    """What `wall_clock` says, in the years that pandas knows; dates that PyArrow holds as milliseconds are times."""
     if series.dtype == nw.Unknown and _hidden_zone(series) is not None:
         native = series.to_native() if zone is None else series.to_native().dt.tz_convert(zone)
         return nw.from_native(native.dt.tz_localize(None), series_only=True)

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import narwhals as nw
 import numpy as np
 
 from custanalytics._columns import DAYS_PER_UNIT
@@ -17,6 +18,7 @@ DAY = 86_400_000_000
 LAST = np.iinfo(np.int64).max  # the last microsecond that 64 bits hold, in the year 294247; -LAST is the first
 LONGEST = 1 << 59  # 18,000 years: nothing reaches further, and sums with times stay within 64 bits
 
+CONVERT = "Run the log through TransactionValidator first, or convert the column yourself."
 _MICROSECONDS = {"D": DAY, "s": 1_000_000, "ms": 1_000}
 _WANTED = "a date, a datetime, a numpy.datetime64 or an ISO string like '1998-04-02'"
 
@@ -41,6 +43,11 @@ def on_clock(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (np.where(far, np.where(plain > 0, LAST, -LAST), found) if far.any() else found), far
 
 
+def within_zones(times: np.ndarray) -> np.ndarray:
+    """Whether times on the clock of UTC are within the years 1 to 9999 on every other clock, too."""
+    return (times >= np.datetime64("0001-01-03")) & (times < np.datetime64("9999-12-30"))
+
+
 def refuse_far(far: np.ndarray, column: str) -> None:
     """Raise an InvalidDataError where times lie beyond what 64 bits of microseconds hold."""
     if far.any():
@@ -48,6 +55,16 @@ def refuse_far(far: np.ndarray, column: str) -> None:
             offenders(far, range(far.size), f"have a {column} beyond the year 294246", "rows")
             + ". Were numbers read in too large a unit? TransactionValidator sets such rows of a log aside."
         )
+
+
+def no_times(column: str, dtype: Any) -> str:
+    """The message that a column holds something else than times, and what helps."""
+    remedy = CONVERT
+    if dtype.is_numeric():
+        remedy = 'Numbers do not tell what they count: pandas.to_datetime(column, unit="s") takes seconds since 1970.'
+    elif dtype == nw.Unknown:
+        remedy = "Convert it yourself; pandas makes times of periods by column.dt.to_timestamp()."
+    return f"The column {column!r} must hold dates or datetimes; it is {dtype}. {remedy}"
 
 
 def instants(value: Any, name: str, owner: str, zone: str | None = None) -> np.ndarray:

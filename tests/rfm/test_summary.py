@@ -498,9 +498,7 @@ def test_times_beyond_all_microseconds_are_refused(to_frame: Any) -> None:
     log = pd.DataFrame({"customer_id": [1, 2], "timestamp": far.view("datetime64[s]"), "amount": [1.0, 2.0]})
     frame = to_frame(log)
     if not isinstance(frame, pl.DataFrame):  # which has no seconds
-        with pytest.raises(
-            InvalidDataError, match=r"2 of 2 rows have a timestamp beyond the year 294246 .*too large"
-        ):
+        with pytest.raises(InvalidDataError, match=r"2 of 2 rows have a timestamp beyond the year 294246 .*too large"):
             RFMSummary().fit(frame)
 
 

@@ -228,6 +228,21 @@ def test_times_that_no_microsecond_reaches() -> None:
     assert judged(table.set_column(table.column_names.index("timestamp"), "timestamp", moments)) == reasons
 
 
+@pytest.mark.parametrize("own", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("clock", [None, "Europe/Berlin", "America/New_York"])
+def test_the_last_day_of_all_is_one_in_every_zone(own: str, clock: str | None) -> None:
+    instants = np.array([DAYS[0], DAYS[1], "9999-12-31T23:59:59", "0001-01-01T00:00"], "datetime64[us]")
+    zoned = pd.Series(instants).dt.tz_localize("UTC").astype(pd.DatetimeTZDtype("us", own))
+    reasons = {2: "implausible_timestamp;future_timestamp", 3: "implausible_timestamp"}
+    frame = amounts([1.0, 2.0, 3.0, 4.0])
+    assert judged(frame.assign(timestamp=zoned), time_zone=clock) == reasons
+    validator = TransactionValidator(as_of=AS_OF, time_zone=clock)
+    clean = validator.fit_transform(frame.assign(timestamp=zoned).set_axis([7] * 4))
+    expected = zoned[:2].dt.tz_convert(clock or own).dt.tz_localize(None)
+    assert clean["timestamp"].tolist() == expected.tolist()
+    assert judged(frame.assign(timestamp=DAYS, valid_to=zoned), time_zone=clock) == {}
+
+
 def test_categories_of_numbers_are_numbers() -> None:
     frame = amounts([1.0, 2.0, 3.0, 4.0])
     reasons = {0: "placeholder_customer", 2: "missing_customer_id"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import narwhals as nw
 
-from custanalytics import _engines, _frames
+from custanalytics import _engines
 from custanalytics._columns import (
     AMOUNT,
     CUSTOMER_ID,
@@ -32,6 +32,7 @@ from custanalytics._columns import (
     TOTAL_VALUE,
     T,
 )
+from custanalytics._instants import no_times
 from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm._clock import Clock
 
@@ -202,7 +203,7 @@ def _number(column: str, schema: nw.Schema) -> nw.Expr:
 def _wall_clock(schema: nw.Schema) -> nw.Expr:
     dtype = schema[TIMESTAMP]
     if not isinstance(dtype, nw.Datetime | nw.Date):
-        raise InvalidDataError(_frames.no_times(TIMESTAMP, dtype))
+        raise InvalidDataError(no_times(TIMESTAMP, dtype))
     zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None
     time = nw.col(TIMESTAMP).dt.replace_time_zone(None) if zoned else nw.col(TIMESTAMP)
     return time.cast(nw.Datetime("us"))
