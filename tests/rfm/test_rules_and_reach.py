@@ -99,6 +99,7 @@ def test_codes_as_mappings_of_the_scores_that_matter() -> None:
     ("rules", "message"),
     [
         ({"a": {"x": 5}}, r"Cannot read \{'x': 5\} of 'a': \['x'\] are none of the scores \['r_score', 'f_score'\]"),
+        ({"a": {"r": 5, "r_score": 4}}, "'r_score': 4} of 'a': it names a score twice"),
         ({"a": {"r": "5-"}}, "Cannot read the scores '5-' of 'a': write 5, '4-5'"),
         ({"a": {"r": True}}, "Cannot read the scores True of 'a'"),
         ({"a": {"r": -1}}, "Cannot read the scores -1 of 'a'"),

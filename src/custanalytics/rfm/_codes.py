@@ -80,6 +80,8 @@ def _text(segment: str, code: Any, scores: Sequence[str]) -> Any:
             f"or {[score[:1] for score in scores]} for short."
         )
     named = {next(score for score in scores if key in (score, score[:1])): part for key, part in code.items()}
+    if len(named) < len(code):
+        raise RuleTableError(f"Cannot read {dict(code)!r} of {segment!r}: it names a score twice.")
     return "".join(_part(segment, named.get(score, "*")) for score in scores)
 
 
