@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import mpmath as mp
+import numba
 import numpy as np
 import pytest
 from tests.reference import calendar as slow
@@ -74,6 +77,22 @@ def test_a_life_that_may_end_at_once_or_late_is_counted_whole():
     with mp.workdps(25):
         expected = float(slow.lifetime_counts(400, *given, 25))
     assert counted([400], *given)[0] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("r", [0.2, 500.0])
+def test_counts_of_heavy_buyers_are_those_without_a_calendar(r):
+    """Of 10,000 purchases so far, in pieces that are alike; far from its height the integrand is passed over."""
+    customer = {"shape": r + 10_000.0, "scale": 1.2, "s": 47.0, "beta": 11.0}
+    pieces = [(length, 1.0, 1.0) for length in (0.01, 0.2, 3.0, 150.0, 300.0, 99_546.79)]
+    plain, n = GivenAlive.of(1, **customer), np.array([[0.0, 3, 150, 400, 2_500, 9_000, 11_000, 70_000]])
+    for name in ("exactly", "at_least"):
+        asked = counted(n[0], *customer.values(), pieces, at_least=name == "at_least")
+        expected = getattr(plain, name)(n, 100_000.0)[0]
+        np.testing.assert_allclose(asked, expected, rtol=1e-10, atol=1e-290)
+    start = perf_counter()
+    for _ in range(1 if numba.config.DISABLE_JIT else 100):
+        counted([2_500], *customer.values(), pieces)
+    assert perf_counter() - start < 2.0  # of 4 to 5 without that
 
 
 def test_counts_within_lifetimes_are_those_of_the_definition():

@@ -283,3 +283,15 @@ def test_what_knows_no_dates_says_what_to_ask_instead(model):
         model.predict_purchases(TABLE, -1.0, start=1.0)
     with pytest.raises(ValueError, match=r"needs a finite horizon where discount_rate is 0"):
         LifetimeValue(purchases=model, spend=5.0, horizon=np.inf, discount_rate=0.0).sample(TABLE, 1)
+
+
+@pytest.mark.parametrize("start", [0.0, 5.0])
+def test_customers_long_gone_are_expected_to_buy_for_ever(kind, start):
+    """As without a calendar: however unlikely it is that they are active, it is no 0 for infinity to be times."""
+    weeks = np.array([3000.0, 3000.0])
+    first = np.datetime64("2024-01-01") - (weeks * 7).astype("timedelta64[D]")
+    gone = {"customer_id": [1, 2], "first_seen": first, "frequency": [900, 2], "recency": [0.3, 1.0], "T": weeks}
+    always = pd.DataFrame({"start": [np.datetime64("1950-01-01")], "sale": [1.0], "season": [0.0]})
+    model = known(kind, intervals=always)
+    assert (model.predict_alive(gone) > 0).all()
+    assert (model.predict_purchases(gone, np.inf, start=start) == np.inf).all()

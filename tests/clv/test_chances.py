@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.reference import futures
 
-from custanalytics.clv import BetaGeoBetaBinomModel, BetaGeoCNBDModel, BetaGeoModel, NBDModel
+from custanalytics.clv import BetaGeoBetaBinomModel, BetaGeoCNBDModel, BetaGeoModel, GammaGompertzNBDModel, NBDModel
 from custanalytics.clv._given_alive import GivenAlive, GivenThere, negative_binomial
 
 LARGE = [1e5, 1e8, 1e10]
@@ -79,3 +79,20 @@ def test_horizons_of_no_time_and_of_all_time():
     assert negative_binomial(n, ones, ones, 5e-324)[0, 0] == 1.0
     there = GivenThere(np.array([[1.0, 2.0, 0.5, 3.0]]))
     assert [there.stay(0.0)[0], there.stay(np.inf)[0]] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_hazard_that_ceases_to_grow_before_most_have_left(n):
+    """What it was like while it grew is looked at closely, also from above."""
+    r, alpha, b, s, beta = 62.3998, 5.0, 693.882, 0.0351008, 593.5
+    model = GammaGompertzNBDModel.from_params(r=r, alpha=alpha, b=b, s=s, beta=beta)
+    new = {"frequency": [0], "recency": [0.0], "T": [0.0]}
+
+    def ends(t):
+        growth = mp.exp(b * t)
+        ways = mp.exp(mp.loggamma(r + n) - mp.loggamma(r) - mp.loggamma(n + 1))
+        counts = ways * (t / (alpha + t)) ** n * (alpha / (alpha + t)) ** r
+        return counts * s * b * growth / (beta - 1 + growth) * (beta / (beta - 1 + growth)) ** s
+
+    edges = [*(mp.mpf(step) * mp.log(beta) / b / 2 for step in range(24)), 0.2, 0.5, 1, 10]
+    assert_close(model.predict_count_probabilities(new, [n], 10.0)[0], [mp.quad(ends, edges)])

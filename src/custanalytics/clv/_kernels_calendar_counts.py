@@ -25,6 +25,8 @@ _WIDEST = 2.0
 _NEGLIGIBLE = 46.0
 _LOW_POWER = 8.0  # up to which a panel may reach the origin: the rule is exact for such polynomials
 _SPREAD = 4.0  # most that counts which share their panels are apart
+_MANY = 100.0  # events, or shapes, above which panels are so narrow that the height is looked for first
+_MOST_STEPS = 200  # of halving
 _PURE = 1e17  # by how much time exceeds all scales where the integrand is a power of it
 
 
@@ -36,6 +38,58 @@ def log_density(t, shape, scale, s, left, passed, dying):
     alive.
     """
     return -(shape + 1.0 - dying) * log1p((passed + t) / scale) - (s + dying) * log1p(t / left)
+
+
+@kernel
+def height(y, n, unit, shape, scale, s, left, passed, dying):
+    """Logarithm of the whole integrand in y, up to the constants of n and of the piece."""
+    t = unit * expm1(y)
+    if n > 0.0 and passed + t <= 0.0:
+        return -inf
+    events = -n * log1p(scale / (passed + t)) if n > 0.0 else 0.0
+    return events + log_density(t, shape, scale, s, left, passed, dying) + y
+
+
+@kernel
+def rises(y, n, unit, shape, scale, s, left, passed, dying):
+    """Whether the integrand grows at y."""
+    t = unit * expm1(y)
+    u = passed + t
+    if n > 0.0 and u <= 0.0:
+        return True
+    events = n / u * (scale / (scale + u)) if n > 0.0 else 0.0
+    by_t = events - (shape + 1.0 - dying) / (scale + u) - (s + dying) / (left + t)
+    return by_t * (unit + t) + 1.0 >= 0.0
+
+
+@kernel
+def bulk(top, n, unit, shape, scale, s, left, passed, dying):
+    """Where in y the integrand is within exp(`_STEEP`) of its height, from, to, and a floor of the integral there."""
+    peak = top
+    if not rises(top, n, unit, shape, scale, s, left, passed, dying):
+        low, peak = 0.0, 0.0
+        if rises(0.0, n, unit, shape, scale, s, left, passed, dying):
+            peak = top
+            for _ in range(_MOST_STEPS):
+                if peak - low <= 1e-3 * peak:
+                    break
+                middle = 0.5 * (low + peak)
+                if rises(middle, n, unit, shape, scale, s, left, passed, dying):
+                    low = middle
+                else:
+                    peak = middle
+    highest = height(peak, n, unit, shape, scale, s, left, passed, dying)
+    low, high, least, aside = peak, peak, highest, _WIDEST
+    for _ in range(_MOST_STEPS):
+        low, high = max(peak - aside, 0.0), min(peak + aside, top)
+        least = min(
+            height(low, n, unit, shape, scale, s, left, passed, dying),
+            height(high, n, unit, shape, scale, s, left, passed, dying),
+        )
+        if least >= highest - _STEEP:
+            break
+        aside *= 0.5
+    return low, high, least + log(high - low) if high > low else -inf
 
 
 @kernel
@@ -52,20 +106,44 @@ def add_panel(y, panel, unit, level, shape, scale, s, left, passed, dying, n, co
 
 
 @kernel
-def add_piece(ahead, level, floor, shape, scale, s, left, passed, dying, n, constants, out):
+def end_of(ahead, unit, most, shape, scale, s, left, passed):
+    """The y at which a piece ends; of one without an end, at which the integrand has become a pure power."""
+    if isinf(ahead):
+        scales = (most + 1.0) * (scale + passed) + (shape + 2.0) * (scale + passed) + (s + 2.0) * left
+        return log1p(_PURE * scales / unit)
+    return log1p(ahead / unit)
+
+
+@kernel
+def raise_floors(ahead, level, shape, scale, s, left, passed, dying, n, constants, floors):
+    """Take the bulk of a piece, for the smallest and the largest n, for the floors if it is above them."""
+    unit, last = min(scale + passed, left), n.size - 1
+    top = end_of(ahead, unit, n[last], shape, scale, s, left, passed)
+    if top <= 0.0:
+        return
+    low, _, found = bulk(top, n[0], unit, shape, scale, s, left, passed, dying)
+    found += constants[0] + level + log(unit)
+    if found > floors[1]:
+        floors[0], floors[1] = passed + unit * expm1(low), found
+    _, high, found = bulk(top, n[last], unit, shape, scale, s, left, passed, dying)
+    found += constants[last] + level + log(unit)
+    if found > floors[3]:
+        floors[2], floors[3] = passed + unit * expm1(high), found
+
+
+@kernel
+def add_piece(ahead, level, floors, shape, scale, s, left, passed, dying, n, constants, out):
     """Add to `out` the integrals over a piece that ends after a time `ahead`, for ascending n.
 
-    `left` and `level` are the scale of the lifetime and the logarithm of the integrand's constant in the piece. What is
-    known to add nothing to exp(`floor`), part of the result for the smallest n, adds nothing for the others either.
+    `left` and `level` are the scale of the lifetime and the logarithm of the integrand's constant in the piece. The
+    result for the smallest n is above exp(`floors[1]`) by what comes after `floors[0]` alone, that for the largest n
+    above exp(`floors[3]`) by what comes before `floors[2]`. What adds nothing to that for the smallest n and comes
+    before adds nothing for the others either, and so does what comes after and adds nothing for the largest.
     """
     unit = min(scale + passed, left)
     level += log(unit)
     least, most = n[0], n[n.size - 1]
-    if isinf(ahead):
-        scales = (most + 1.0) * (scale + passed) + (shape + 2.0) * (scale + passed) + (s + 2.0) * left
-        top = log1p(_PURE * scales / unit)
-    else:
-        top = log1p(ahead / unit)
+    top = end_of(ahead, unit, most, shape, scale, s, left, passed)
     y, panel, growth, base = 0.0, _WIDEST, -inf, 0.0
     if passed > 0.0:
         growth = -log1p(scale / passed)
@@ -78,8 +156,10 @@ def add_piece(ahead, level, floor, shape, scale, s, left, passed, dying, n, cons
             t = unit * expm1(end)
             end_growth = -log1p(scale / (passed + t))
             end_base = log_density(t, shape, scale, s, left, passed, dying) + end
-            highest = constants[0] + least * end_growth + level + base + panel + log(panel)
-            empty = highest < floor - _NEGLIGIBLE
+            highest = level + base + panel + log(panel)
+            below = constants[0] + least * end_growth + highest < floors[1] - _NEGLIGIBLE
+            beyond = constants[n.size - 1] + most * end_growth + highest < floors[3] - _NEGLIGIBLE
+            empty = (below and passed + t <= floors[0]) or (beyond and passed + unit * expm1(y) >= floors[2])
             smooth = abs(end_base - base) <= _STEEP
             if growth > -inf:
                 smooth = smooth and most * (end_growth - growth) + abs(end_base - base) <= _STEEP
@@ -98,14 +178,14 @@ def add_piece(ahead, level, floor, shape, scale, s, left, passed, dying, n, cons
 
 
 @kernel
-def count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dying, n, constants, out):
+def count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dying, n, constants, floors, out):
     """P(X = n), or without `dying` P(X >= n + 1), within the pieces from `first` to `last`, for ascending n."""
     whole, aged = 0.0, 0.0
     for k in range(first, last):
         whole += rates[k] * length[k]
         aged += hazards[k] * length[k]
     # n purchases, or n + 1, by somebody who is there still
-    floor = -inf
+    floors[0], floors[1], floors[2], floors[3] = inf, -inf, inf, -inf
     if not isinf(whole):
         log_alive = -shape * log1p(whole / scale) - s * log1p(aged / beta)
         growth = -log1p(scale / whole)
@@ -113,16 +193,22 @@ def count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dy
             count = n[j] + 1.0 - dying
             ways = log_rising(shape, count) - log_rising(1.0, count) + count * growth + log_alive
             out[j] = exp(ways) if dying > 0.0 else 0.0
-            floor = ways if j == 0 else floor
-    passed, aged = 0.0, 0.0
-    for k in range(first, last):
-        if length[k] > 0.0:
-            left = (beta + aged) * (rates[k] / hazards[k])
-            level = -s * log1p(aged / beta) + (log(s / left) if dying > 0.0 else -log(scale))
-            ahead = rates[k] * length[k]
-            add_piece(ahead, level, floor, shape, scale, s, left, passed, dying, n, constants, out)
-            passed += ahead
-            aged += hazards[k] * length[k]
+            if j == 0:
+                floors[0], floors[1] = whole, ways
+    steep = max(shape, s, n[n.size - 1]) > _MANY
+    for adds in range(0 if steep else 1, 2):
+        passed, aged = 0.0, 0.0
+        for k in range(first, last):
+            if length[k] > 0.0:
+                left = (beta + aged) * (rates[k] / hazards[k])
+                level = -s * log1p(aged / beta) + (log(s / left) if dying > 0.0 else -log(scale))
+                ahead = rates[k] * length[k]
+                if adds:
+                    add_piece(ahead, level, floors, shape, scale, s, left, passed, dying, n, constants, out)
+                else:
+                    raise_floors(ahead, level, shape, scale, s, left, passed, dying, n, constants, floors)
+                passed += ahead
+                aged += hazards[k] * length[k]
 
 
 @kernel
@@ -130,6 +216,7 @@ def counts_loop(start, stop, given, group, bounds, length, rates, hazards, n, dy
     """P(X = n), or without `dying` P(X >= n), of customers who are alive now and have a lifetime; n ascends in rows."""
     constants = np.empty(n.shape[1])
     powers = np.empty(n.shape[1])
+    floors = np.empty(4)
     for i in range(start, stop):
         shape, scale, s, beta = given[i, SHAPE], given[i, SCALE], given[i, S], given[i, BETA]
         first, last = bounds[group[i]], bounds[group[i] + 1]
@@ -152,7 +239,7 @@ def counts_loop(start, stop, given, group, bounds, length, rates, hazards, n, dy
             high = low + 1
             while high < powers.size and powers[high] <= max(_SPREAD * powers[low], _LOW_POWER):
                 high += 1
-            some = powers[low:high], constants[low:high], out[i, low:high]
+            some = powers[low:high], constants[low:high], floors, out[i, low:high]
             count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dying, *some)
             for j in range(low, high):
                 out[i, j] = min(out[i, j], 1.0)

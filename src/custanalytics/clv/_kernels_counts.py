@@ -81,7 +81,7 @@ def panel_sum(lo, panel, reference, unit, m, shape, scale, s, b, beta, dying):
 
 @kernel
 def widest(y, unit, b, beta):
-    """How wide a panel may be at y: hazards that still grow do so on the scale of 1 / b."""
+    """How wide a panel may be that begins at y: hazards that still grow do so on the scale of 1 / b."""
     if b == 0.0:
         return _WIDEST
     if abs(_den(unit * expm1(y), b, beta) - 1.0) <= _SATURATED:
@@ -127,7 +127,7 @@ def life_integral(n, shape, scale, s, b, beta, horizon, dying):
             else:
                 if y <= 0.0:
                     break
-                if y <= 1.0 and y <= limit and m <= _LOW_POWER:
+                if y <= 1.0 and y <= min(limit, widest(0.0, unit, b, beta)) and m <= _LOW_POWER:
                     near = log_integrand(1e-9 * y, unit, m, shape, scale, s, b, beta, dying)
                     smooth = value - near - m * (log(expm1(y)) - log(expm1(1e-9 * y)))
                     if abs(smooth) <= _STEEP:
@@ -138,7 +138,8 @@ def life_integral(n, shape, scale, s, b, beta, horizon, dying):
                     end = -inf
                     if panel < y:
                         end = log_integrand(y - panel, unit, m, shape, scale, s, b, beta, dying)
-                    if abs(end - value) <= allowed:
+                    # at y the hazard may have ceased to grow, and below still do
+                    if abs(end - value) <= allowed and panel <= widest(y - panel, unit, b, beta):
                         break
                     panel *= 0.5
                 total += panel_sum(y - panel, panel, reference, unit, m, shape, scale, s, b, beta, dying)

@@ -15,6 +15,7 @@ from custanalytics.clv._kernels_decay import LANES, LOG_A, LOG_B, LOG_INTEGRAL, 
 
 _FROM_A, _FROM_B, _PAST_A, _PAST_B, _AT = (decay.USED + LANES * row for row in range(5))  # more rows of lanes
 _USED = _AT + LANES
+_SMALLEST = 5e-324
 KEPT = 9  # of each piece: its share of the likelihood, and means of decay_integrals
 
 
@@ -91,7 +92,7 @@ def seen_loop(start, stop, x, rate_before, hazard_before, bounds, length, rates,
         log_alive = -p * log1p(past_a / alpha) - s * log1p(past_b / beta)
         total = log_add(total, log_alive)
         values[i] = log_rising(r, x[i]) - x[i] * log(alpha) + total
-        alive[i] = exp(log_alive - total)
+        alive[i] = max(exp(log_alive - total), _SMALLEST)
 
 
 @kernel
