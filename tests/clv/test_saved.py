@@ -14,6 +14,7 @@ from custanalytics.clv import (
     BetaGeoBetaBinomModel,
     BetaGeoCNBDModel,
     BetaGeoModel,
+    CorrelatedGammaGammaModel,
     GammaGammaModel,
     GammaGompertzNBDModel,
     LifetimeValue,
@@ -22,6 +23,7 @@ from custanalytics.clv import (
     NBDModel,
     ParetoNBDModel,
     ShiftedBetaGeoModel,
+    TimeVaryingBetaGeoModel,
 )
 from custanalytics.exceptions import InvalidDataError
 
@@ -95,6 +97,64 @@ def test_what_is_no_saved_model_is_refused_in_words():
             BetaGeoModel.from_json(bad)
     with pytest.raises(NotFittedError):
         BetaGeoModel().to_json()
+
+
+def changed(model, *path, to):
+    """What the model writes, with one entry replaced, or left out where `to` is None."""
+    document = json.loads(model.to_json())
+    *above, last = path
+    place = document
+    for key in above:
+        place = place[key]
+    if to is None:
+        del place[last]
+    else:
+        place[last] = to
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("value", ["0.243", float("nan"), -0.243, [1.0], {"number": "inf"}])
+def test_parameters_that_cannot_be_are_not_read(value):
+    point = ("learned", "params_", "map", "r")
+    for outer in (BetaGeoModel.from_params(**BG), ParetoNBDModel.from_params(**PARETO)):
+        with pytest.raises(InvalidDataError, match=rf"JSON of this {type(outer).__name__} has parameters that cannot"):
+            type(outer).from_json(changed(outer, *point, to=value))
+    inside = LifetimeValue(purchases=BetaGeoModel.from_params(**BG), spend=12.5)
+    with pytest.raises(InvalidDataError, match="JSON of this BetaGeoModel has parameters that cannot be"):
+        LifetimeValue.from_json(changed(inside, "settings", "purchases", "fitted", *point, to=value))
+
+
+@pytest.mark.parametrize("kind", [BetaGeoModel, TimeVaryingBetaGeoModel])
+@pytest.mark.parametrize("value", [None, "0.5", float("nan")])
+def test_coefficients_that_cannot_be_are_not_read(kind, value):
+    model = kind.from_params(**BG, coefficients={"rate": {"sale": -0.5}})
+    assert kind.from_json(model.to_json()).coefficients_ == {"rate": {"sale": -0.5}}
+    text = changed(model, "learned", "coefficients_", "map", "rate", "map", "sale", to=value)
+    with pytest.raises(InvalidDataError, match=r"has coefficients of 'rate' that cannot be: \{'sale'"):
+        kind.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("settings",), None),
+        (("learned",), None),
+        (("learned",), [1]),
+        (("format",), "one"),
+        (("learned", "params_"), 3.0),
+        (("settings", "color"), "red"),
+        (("learned", "params_", "map", "r"), 10**400),
+    ],
+)
+def test_json_of_another_shape_is_refused_in_words(path, value):
+    with pytest.raises(InvalidDataError, match="takes the text that to_json wrote"):
+        BetaGeoModel.from_json(changed(BetaGeoModel.from_params(**BG), *path, to=value))
+
+
+def test_a_signed_parameter_comes_back():
+    model = CorrelatedGammaGammaModel(penalty=0.1).fit({**TABLE, "monetary_value": [0.0, 40, 20, 60, 0, 30, 9, 66]})
+    assert model.params_["c"] < 0
+    assert CorrelatedGammaGammaModel.from_json(model.to_json()).params_ == model.params_
 
 
 @pytest.mark.parametrize("model", [BetaGeoModel.from_params(**BG), ParetoNBDModel.from_params(**PARETO)])

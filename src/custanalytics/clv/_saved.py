@@ -58,10 +58,15 @@ class Saved(BaseEstimator):
             If the text is not such JSON, is of another model, or was written in a later format.
         """
         try:
-            document = json.loads(text)
-            found, name = document["format"], document["model"]
-        except (ValueError, KeyError, TypeError) as error:
+            return cast(Self, cls._from_document(json.loads(text)))
+        except InvalidDataError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InvalidDataError(f"{cls.__name__}.from_json takes the text that to_json wrote. {error!r}") from error
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Any:
+        found, name = document["format"], document["model"]
         if found > FORMAT:
             raise InvalidDataError(
                 f"This {name} was written in format {found} by a later version of custanalytics; this version reads "
@@ -69,7 +74,7 @@ class Saved(BaseEstimator):
             )
         if name != cls.__name__:
             raise InvalidDataError(f"This is a {name}: read it with {name}.from_json; got {cls.__name__}.from_json.")
-        return cast(Self, _restored(document, cls))
+        return _restored(document, cls)
 
 
 def _document(model: Saved) -> dict[str, Any]:
@@ -113,10 +118,30 @@ def _restored(document: dict[str, Any], kind: type[Saved] | None = None) -> Any:
     model.set_params(**settings)
     for name, value in document["learned"].items():
         setattr(model, name, _value(value))
-    missing = set(model._names) - set(model.params_) if hasattr(model, "params_") else ()
-    if missing:
-        raise InvalidDataError(f"The JSON of this {document['model']} lacks its parameters {sorted(missing)}.")
+    if hasattr(model, "params_"):
+        _check_point(model)
     return model
+
+
+def _check_point(model: Any) -> None:
+    """Refuse parameters and coefficients that no fit has."""
+    owner, names = f"The JSON of this {type(model).__name__}", model._names
+    missing = set(names) - set(model.params_)
+    if missing:
+        raise InvalidDataError(f"{owner} lacks its parameters {sorted(missing)}.")
+    signed = names[len(names) - model._signed :]
+    wrong = {name: value for name, value in model.params_.items() if not _possible(value, name in signed)}
+    if wrong:
+        raise InvalidDataError(f"{owner} has parameters that cannot be: {wrong}.")
+    for process, columns in model._processes().items() if hasattr(model, "_processes") else ():
+        found = getattr(model, "coefficients_", {}).get(process, {})
+        wrong = {column: found.get(column) for column in columns if not _possible(found.get(column), True)}
+        if wrong:
+            raise InvalidDataError(f"{owner} has coefficients of {process!r} that cannot be: {wrong}.")
+
+
+def _possible(value: Any, signed: bool) -> bool:
+    return isinstance(value, Real) and isfinite(value) and (signed or value >= 0)
 
 
 def _value(plain: Any) -> Any:
