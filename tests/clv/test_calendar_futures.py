@@ -295,3 +295,19 @@ def test_customers_long_gone_are_expected_to_buy_for_ever(kind, start):
     model = known(kind, intervals=always)
     assert (model.predict_alive(gone) > 0).all()
     assert (model.predict_purchases(gone, np.inf, start=start) == np.inf).all()
+
+
+@pytest.mark.parametrize("horizon", [26.0, np.inf])
+def test_customers_who_are_alike_are_discounted_once(kind, horizon, monkeypatch):
+    model, asked = known(kind, intervals=CHANGING), []
+    once, if_alive = model.predict_discounted_purchases(TABLE, horizon, 0.002), kind._if_alive
+
+    def counted(self, x, bought, aged, window, times, *rest):
+        asked.append((x.size, times.size))
+        return if_alive(self, x, bought, aged, window, times, *rest)
+
+    monkeypatch.setattr(kind, "_if_alive", counted)
+    thrice = model.predict_discounted_purchases(pd.concat([TABLE] * 3), horizon, 0.002)
+    np.testing.assert_array_equal(thrice, np.tile(once, 3))
+    assert sum(customers for customers, _ in asked) == len(TABLE)
+    assert max(times for _, times in asked) < 350  # for ever: at 0.2 % a week it is 30,000 weeks

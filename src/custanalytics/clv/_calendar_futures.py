@@ -24,6 +24,7 @@ from custanalytics._columns import (
 )
 from custanalytics._params import NOT_NEGATIVE, Number, check_value
 from custanalytics.clv._calendar import Calendar, Pieces, unit_length
+from custanalytics.clv._compression import distinct
 from custanalytics.clv._design import group_codes
 from custanalytics.clv._discounting import FADED
 from custanalytics.clv._futures import CHUNK, FINITE, Futures, Given
@@ -182,16 +183,19 @@ class CalendarFutures(Futures, CalendarModel):
     def _discounted(self, table: Any, horizon: float, discount: float) -> np.ndarray:
         end = min(horizon, FADED / discount)
         theta, facing = self._theta(), self._facing(table, end)
-        result, ahead = facing.alive, facing.ahead.within(0.0, end)
-        memory = self._static.from_params(**self.params_)._memory()
-        order = np.argsort(facing.group, kind="stable")
-        bounds = np.searchsorted(facing.group, np.arange(ahead.bounds.size), sorter=order)
+        ahead, memory = facing.ahead.within(0.0, end), self._static.from_params(**self.params_)._memory()
+        alike = distinct((facing.x, facing.bought, facing.aged, facing.group.astype(np.float64)))
+        assert alike is not None  # never gives up
+        codes, rows = alike
+        x, bought, aged, groups = (each[rows] for each in (facing.x, facing.bought, facing.aged, facing.group))
+        result, order = np.empty(rows.size), np.argsort(groups, kind="stable")
+        bounds = np.searchsorted(groups, np.arange(ahead.bounds.size), sorter=order)
         for group, (low, high) in enumerate(pairwise(bounds)):
             at, window = order[low:high], ahead.window(group)
             fastest = max(1.0, window.rates.max(), window.hazards.max())
             sums = discounted_sums(window.edges(), discount, memory / fastest)
-            result[at] *= self._if_alive(facing.x[at], facing.bought[at], facing.aged[at], window, *sums, theta)
-        return result
+            result[at] = self._if_alive(x[at], bought[at], aged[at], window, *sums, theta)
+        return facing.alive * result[codes]
 
     def _later(self, table: Any, end: float, of: Callable[[Given], np.ndarray]) -> np.ndarray:
         """What lies ahead of customers if they are alive, times the chance that they are."""

@@ -141,7 +141,7 @@ def _check_point(model: Any) -> None:
 
 
 def _possible(value: Any, signed: bool) -> bool:
-    return isinstance(value, Real) and isfinite(value) and (signed or value >= 0)
+    return isinstance(value, int | float) and isfinite(value) and (signed or value >= 0)
 
 
 def _value(plain: Any) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _X, _W = np.polynomial.legendre.leggauss(10)
 STILL, TINY = 1e-12, 1e-300  # spread of a covariate, of its mean, that is rounding
+FASTEST = 5.0  # by how much the logarithm of the discount may change over a stretch of ten nodes
 BATCH = 16  # points whose likelihoods one thread evaluates at a time
 _NODES, _WEIGHTS = 0.5 * (_X + 1.0), 0.5 * _W
 
@@ -200,7 +201,7 @@ def discounted_sums(edges: np.ndarray, rate: float, memory: float) -> tuple[np.n
     cuts = [0.0]
     for edge in edges[1:]:
         while edge - cuts[-1] > 1e-12 * edge:
-            longest = min(memory + cuts[-1], 2.0 / rate)
+            longest = min(memory + cuts[-1], FASTEST / rate)
             cuts.append(min(cuts[-1] + longest, edge))
     begins, lengths = np.array(cuts[:-1]), np.diff(cuts)
     times = (begins[:, None] + lengths[:, None] * _NODES).ravel()
