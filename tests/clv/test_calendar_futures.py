@@ -311,3 +311,11 @@ def test_customers_who_are_alike_are_discounted_once(kind, horizon, monkeypatch)
     np.testing.assert_array_equal(thrice, np.tile(once, 3))
     assert sum(customers for customers, _ in asked) == len(TABLE)
     assert max(times for _, times in asked) < 350  # for ever: at 0.2 % a week it is 30,000 weeks
+
+
+@pytest.mark.parametrize("horizon", [1e-308, 1e-310, 5e-324])
+def test_next_to_no_time_is_enough_for_no_purchase(model, horizon):
+    chances = model.predict_count_probabilities(TABLE, [0, 1, 3], horizon)
+    np.testing.assert_allclose(chances, np.tile([1.0, 0.0, 0.0], (len(TABLE), 1)), atol=1e-250)
+    assert (model.predict_count_quantiles(TABLE, [0.5, 0.999], horizon) == 0).all()
+    np.testing.assert_allclose(model.predict_alive(TABLE, ahead=horizon), model.predict_alive(TABLE), rtol=1e-14)

@@ -13,6 +13,8 @@ from custanalytics.clv._given_alive import NO_SPEND, GivenAlive, Spend
 from custanalytics.clv._kernels_futures import BETA, SCALE, S
 from custanalytics.clv._windows import Ahead
 
+SHORTEST = 1e-270  # time that is a unit; in shorter ones hardly anybody buys
+
 
 @dataclass(frozen=True)
 class GivenCalendar(GivenAlive):
@@ -85,7 +87,7 @@ class GivenCalendar(GivenAlive):
         if horizon in (0.0, np.inf):
             return GivenAlive(self.table)
         table, window = self.table.copy(), self.ahead.within(0.0, horizon)
-        table[:, SCALE] /= window.passed(window.rates)[self.group]
+        table[:, SCALE] /= np.maximum(window.passed(window.rates), SHORTEST)[self.group]
         return GivenAlive(table)
 
     def _counts(self, n: np.ndarray, horizon: float, exactly: float) -> np.ndarray:

@@ -26,8 +26,17 @@ _NEGLIGIBLE = 46.0
 _LOW_POWER = 8.0  # up to which a panel may reach the origin: the rule is exact for such polynomials
 _SPREAD = 4.0  # most that counts which share their panels are apart
 _MANY = 100.0  # events, or shapes, above which panels are so narrow that the height is looked for first
+_SMALLEST = 5e-324
 _MOST_STEPS = 200  # of halving
 _PURE = 1e17  # by how much time exceeds all scales where the integrand is a power of it
+
+
+@kernel
+def log_part(u, scale):
+    """Logarithm of u / (scale + u), finite also where u is lost beside all doubles or 0."""
+    if u < 1e-200 * scale:
+        return log(max(u, _SMALLEST)) - log(scale)
+    return -log1p(scale / u)
 
 
 @kernel
@@ -98,7 +107,7 @@ def add_panel(y, panel, unit, level, shape, scale, s, left, passed, dying, n, co
     for k in range(_NODES.size):
         at = y + panel * _NODES[k]
         t = unit * expm1(at)
-        growth = -log1p(scale / (passed + t))
+        growth = log_part(passed + t, scale)
         base = level + log_density(t, shape, scale, s, left, passed, dying) + at
         weight = panel * _WEIGHTS[k]
         for j in range(n.size):
@@ -154,7 +163,7 @@ def add_piece(ahead, level, floors, shape, scale, s, left, passed, dying, n, con
         while True:
             end = top if panel >= top - y else y + panel
             t = unit * expm1(end)
-            end_growth = -log1p(scale / (passed + t))
+            end_growth = log_part(passed + t, scale)
             end_base = log_density(t, shape, scale, s, left, passed, dying) + end
             highest = level + base + panel + log(panel)
             below = constants[0] + least * end_growth + highest < floors[1] - _NEGLIGIBLE
@@ -188,7 +197,7 @@ def count_chances(shape, scale, s, beta, first, last, length, rates, hazards, dy
     floors[0], floors[1], floors[2], floors[3] = inf, -inf, inf, -inf
     if not isinf(whole):
         log_alive = -shape * log1p(whole / scale) - s * log1p(aged / beta)
-        growth = -log1p(scale / whole)
+        growth = log_part(whole, scale)
         for j in range(n.size):
             count = n[j] + 1.0 - dying
             ways = log_rising(shape, count) - log_rising(1.0, count) + count * growth + log_alive
