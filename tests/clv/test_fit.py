@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from tests.reference import clv as reference
 
 from custanalytics import _jit
-from custanalytics.clv import BetaGeoModel, GammaGammaModel, _fit
+from custanalytics.clv import BetaGeoModel, GammaGammaModel, _compression, _fit
 from custanalytics.exceptions import FitWarning, InvalidDataError, MissingColumnError
 
 TRUTH = {"r": 0.5, "alpha": 6.0, "a": 0.8, "b": 2.5}
@@ -143,6 +143,17 @@ def test_exact_second_derivatives_are_those_of_the_gradient():
             for second in (True, False)
         )
         np.testing.assert_allclose(exact, differences, rtol=1e-8, atol=1e-9 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("cells", [1, 7, 40_000, 10**6, 2**40])
+def test_counting_in_cells_and_sorting_find_the_same(cells):
+    dtype = np.int32 if cells < 2**31 else np.int64
+    keys = np.random.default_rng(cells).integers(0, cells, 5000).astype(dtype)
+    unique, counts = np.unique(keys, return_counts=True)
+    found, weight = _compression._counted(keys, cells)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, unique)
+    np.testing.assert_array_equal(weight, counts)
 
 
 def test_every_true_parameter_is_recovered_from_many_customers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics.clv._kernels_grouping import (
     append_digit,
+    count_keys,
     count_runs,
     group_rows,
+    list_counted,
     number_pairs,
     number_values,
     renumber,
@@ -21,7 +24,8 @@ from custanalytics.clv._kernels_grouping import (
 MOST_VALUES = 1 << 16  # distinct values in a slice of a column up to which it is numbered by a table
 FEW = 4096  # rows up to which they are sorted as they are, for their numbers would take longer
 TYPICAL = 1e3  # times the geometric mean: what no ordinary amounts have for a mean
-LARGEST_KEY, LARGEST_SHORT_KEY = 1 << 62, 1 << 31
+CELLS_PER_ROW = 8  # up to which counting in a cell for each key is faster than sorting
+LARGEST_KEY, LARGEST_SHORT_KEY, LARGEST_COUNT = 1 << 62, 1 << 31, 1 << 32
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,11 @@ def compress(columns: tuple[np.ndarray, ...], weight: np.ndarray | None) -> Samp
     places = (0, *range(len(columns) - 1, 0, -1))
     if weight is None and columns[0].size > FEW and (digits := _digits(columns)) is not None:
         keys = _keys(digits, places)
-        keys.sort()
-        unique, ends = np.empty(keys.size, keys.dtype), np.empty(keys.size)
-        found = _jit.call(count_runs, keys, out=(unique, ends))
-        rest, values = unique[:found], [np.empty(found) for _ in columns]
+        unique, counts = _counted(keys, math.prod(digit.values.size for digit in digits))
+        values = [np.empty(unique.size) for _ in columns]
         for place in reversed(places):
-            _jit.run(take_digit, found, digits[place].values, out=(rest, values[place]), size=_jit.WIDE)
-        return Sample(tuple(values), np.diff(ends[:found], prepend=0.0))
+            _jit.run(take_digit, unique.size, digits[place].values, out=(unique, values[place]), size=_jit.WIDE)
+        return Sample(tuple(values), counts)
     columns = _without_minus_zero(columns)
     grouped = distinct(columns)
     assert grouped is not None  # most=1 never gives up
@@ -112,6 +114,20 @@ def distinct(columns: tuple[np.ndarray, ...], most: float = 1.0) -> tuple[np.nda
     codes, rows = np.empty(n, np.int64), np.empty(n, np.int64)
     size = _jit.call(group_rows, bits[0], bits[1], bits[-1], float(most), out=(codes, rows))
     return None if size < 0 else (codes, rows[:size])
+
+
+def _counted(keys: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of whole numbers below `cells`, in ascending order, and how often each occurs."""
+    if cells <= CELLS_PER_ROW * keys.size < LARGEST_COUNT:  # a cell for each, which the cache holds if few are in use
+        counts = np.zeros(cells, np.uint32)
+        found = _jit.call(count_keys, keys, out=(counts,))
+        unique, weight = np.empty(found + 1, keys.dtype), np.empty(found + 1)
+        _jit.call(list_counted, counts, out=(unique, weight))
+        return unique[:found], weight[:found]
+    keys.sort()
+    unique, ends = np.empty(keys.size, keys.dtype), np.empty(keys.size)
+    found = _jit.call(count_runs, keys, out=(unique, ends))
+    return unique[:found], np.diff(ends[:found], prepend=0.0)
 
 
 def _without_minus_zero(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

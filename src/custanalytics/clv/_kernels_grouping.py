@@ -145,6 +145,26 @@ def append_digit(start, stop, size, codes, keys, rank):
 
 
 @kernel
+def count_keys(keys, counts):
+    """Count each key in its own cell; returns how many distinct ones there are."""
+    found = 0
+    for key in keys:
+        found += counts[key] == 0
+        counts[key] += np.uint32(1)
+    return found
+
+
+@kernel
+def list_counted(counts, unique, weight):
+    """The keys that were counted, in ascending order, and how often; both have a place more than there are of these."""
+    found = 0
+    for key in range(counts.size):  # free of branches, as in `count_runs`
+        unique[found], weight[found] = key, counts[key]
+        found += counts[key] > 0
+    return found
+
+
+@kernel
 def count_runs(keys, unique, ends):
     """The distinct values of sorted keys, and behind which row each ends; returns how many there are."""
     found = 0
