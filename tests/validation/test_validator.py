@@ -309,3 +309,38 @@ def test_the_kernels_run_uncompiled() -> None:
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.strip() == "[1.0, -2.0, 9000000000.0] ['duplicate', 'placeholder_customer']", done.stderr
+
+
+@pytest.mark.parametrize("quantities", [False, True])
+def test_a_row_is_judged_alike_in_any_company(quantities: bool) -> None:
+    """Rows are looked at a thousand together, and one by one only where something is wrong among these."""
+    rng, n = np.random.default_rng(8), 6000
+    log = pd.DataFrame({"customer_id": rng.integers(1, 500, n), "amount": rng.normal(20.0, 1.0, n).round(2)})
+    log["timestamp"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, n), unit="D")
+    if quantities:
+        log["quantity"] = np.ones(n)
+    wrong = {"customer_id": [-1], "amount": [np.nan, np.inf, -1e14, 5e12, -30.0], "timestamp": ["1901-01-01", None]}
+    if quantities:
+        wrong["quantity"] = [-1.0, np.inf, np.nan]
+    at = iter(rng.permutation(n))
+    for name, values in wrong.items():
+        for value in values:
+            log.loc[[next(at) for _ in range(2)], name] = pd.Timestamp(value) if name == "timestamp" else value
+    copied = next(at)
+    log.loc[copied + 1 if copied + 1 < n else 0] = log.loc[copied]
+    log["order_id"] = np.where(log.duplicated(keep=False), 0, np.arange(n))
+
+    def judged(some: pd.DataFrame) -> tuple[dict[int, str], dict[str, int], int]:
+        validator = TransactionValidator().fit(some)
+        kept = validator.transform(some)
+        why = validator.quarantine_
+        reasons = {order: each for order, each in zip(why["order_id"], why["reasons"], strict=True) if order}
+        return reasons, validator.report_.counts, int(kept["is_return"].sum())
+
+    alone = [judged(log.iloc[row : row + 1])[0] for row in range(0, n, 401)]
+    whole = judged(log)
+    assert whole == judged(log.sample(frac=1.0, random_state=1))
+    assert whole == judged(log.iloc[np.argsort(log["amount"].isna(), kind="stable")])
+    assert len(whole[0]) >= 8
+    for row, reasons in zip(range(0, n, 401), alone, strict=True):
+        assert reasons.get(log["order_id"][row]) == whole[0].get(log["order_id"][row])

@@ -42,7 +42,9 @@ NO_TIME = np.iinfo(np.int64).min
 DAY = 86_400_000_000
 UNREAD_TIME = MISSING_TIME | UNPARSABLE_TIME | AMBIGUOUS_TIME
 UNREAD_AMOUNT = MISSING_AMOUNT | UNPARSABLE_AMOUNT | NON_FINITE_AMOUNT
-_STEP = 0x5851F42D4C957F2D
+_STEP, _OTHER = 0x5851F42D4C957F2D, 0x14057B7EF767814F
+_COARSE = 4e12  # amounts up to which 2**20 of them are whole numbers of 64 bits
+_BLOCK = 1024  # rows that are looked at together before any is looked at alone
 _LOW = 0xFFFFFFFF
 SEED = 0xCBF29CE484222325
 PRIME = 0x100000001B3
@@ -73,6 +75,36 @@ def judge_time(time, window):
 
 
 @kernel
+def hash_row(who, time, amount):
+    """A hash of who, when and how much. Amounts closer than 2**-20 may share one: it only nominates rows as copies."""
+    coarse = np.int64((amount if abs(amount) <= _COARSE else 0.0) * 1048576.0)
+    return mix(who + np.int64(_STEP) * time + np.int64(_OTHER) * coarse)
+
+
+@kernel
+def screen_plain(ids, placeholders, times, window, amounts, largest, quantities, exact, faults, returns, hashes, span):
+    """Hash some rows, and say whether nothing is wrong with any of them: free of branches, so that it is vectorised.
+
+    `span` gets their earliest and their latest time.
+    """
+    low, high = window[2], window[0]
+    wrong = np.int64(0)
+    for row in range(ids.size):
+        amount = amounts[row]
+        low, high = min(low, times[row]), max(high, times[row])
+        wrong |= np.int64(faults[row]) | np.int64(not abs(amount) <= largest)
+        returns[row] = amount < 0.0
+        hashes[row] = hash_row(ids[row], exact[row], amount)
+    for placeholder in placeholders:
+        for row in range(ids.size):
+            wrong |= np.int64(ids[row] == placeholder)
+    for row in range(quantities.size):
+        wrong |= np.int64(not 0.0 <= quantities[row] < np.inf) | np.int64(returns[row])
+    span[0], span[1] = low, high
+    return wrong == 0 and window[0] <= low and high <= window[1] and high < window[2]
+
+
+@kernel
 def screen(
     start, stop, ids, placeholders, times, window, amounts, largest, quantities, exact, size, shift, wrong,
     faults, returns, ends, words,
@@ -85,39 +117,51 @@ def screen(
     of `size` rows: `ends` gets where each part of the slice ends, `words` more bits of the hash above row + 1.
     Returns the earliest and the latest plausible time, and whether one of the sorted rows has a time of day.
     """
-    hashes = np.empty(stop - start, np.uint64)
+    hashes, span = np.empty(stop - start, np.uint64), np.empty(2, np.int64)
     heads = np.zeros(ends.shape[1] + 1, np.int64)
     low, high, clock = np.int64(window[2]), np.int64(window[0]), np.int64(0)
+    for begin in range(start, stop, _BLOCK):
+        end = min(begin + _BLOCK, stop)
+        some, many = slice(begin, end), slice(begin, end if quantities.size else begin)
+        plain = screen_plain(
+            ids[some], placeholders, times[some], window, amounts[some], largest, quantities[many], exact[some],
+            faults[some], returns[some], hashes[begin - start : end - start], span,
+        )  # fmt: skip
+        if plain:
+            low, high = min(low, span[0]), max(high, span[1])
+            if clock == 0:
+                for row in range(begin, end):
+                    clock |= times[row] % DAY
+            continue
+        for row in range(begin, end):
+            found = np.int64(faults[row])
+            for placeholder in placeholders:
+                if ids[row] == placeholder and not found & MISSING_ID:
+                    found |= PLACEHOLDER_ID
+            time = times[row]
+            if window[0] <= time <= window[1] and time < window[2]:
+                low, high = min(low, time), max(high, time)
+            elif not found & UNREAD_TIME:
+                found |= judge_time(time, window)
+            amount = amounts[row]
+            if not found & UNREAD_AMOUNT and not abs(amount) <= largest:
+                found |= judge_amount(amount, largest)
+            back = amount < 0.0
+            if quantities.size:
+                quantity = quantities[row]
+                if np.isinf(quantity):
+                    found |= UNPARSABLE_QUANTITY
+                if amount * quantity < 0.0:
+                    found |= SIGN_MISMATCH
+                back |= quantity < 0.0
+            returns[row] = back
+            faults[row] = found
+            if not found & wrong:
+                clock |= time % DAY
+                hashes[row - start] = hash_row(ids[row], exact[row], amount)
     for row in range(start, stop):
-        found = np.int64(faults[row])
-        for placeholder in placeholders:
-            if ids[row] == placeholder and not found & MISSING_ID:
-                found |= PLACEHOLDER_ID
-        time = times[row]
-        if window[0] <= time <= window[1] and time < window[2]:
-            low, high = min(low, time), max(high, time)
-        elif not found & UNREAD_TIME:
-            found |= judge_time(time, window)
-        amount = amounts[row]
-        if not found & UNREAD_AMOUNT and not abs(amount) <= largest:
-            found |= judge_amount(amount, largest)
-        back = amount < 0.0
-        if quantities.size:
-            quantity = quantities[row]
-            if np.isinf(quantity):
-                found |= UNPARSABLE_QUANTITY
-            if amount * quantity < 0.0:
-                found |= SIGN_MISMATCH
-            back |= quantity < 0.0
-        returns[row] = back
-        faults[row] = found
-        if not found & wrong:
-            clock |= time % DAY
-            # Amounts closer than 2**-20 may share a hash: it only nominates rows, which are compared in full.
-            coarse = np.int64(amount * 1048576.0) if abs(amount) < 4e12 else np.int64(0)
-            mixed = mix(np.int64(mix(ids[row] + np.int64(_STEP) * exact[row])) + coarse)
-            hashes[row - start] = mixed
-            heads[np.int64(mixed >> np.uint64(shift)) + 1] += 1
+        if not np.int64(faults[row]) & wrong:
+            heads[np.int64(hashes[row - start] >> np.uint64(shift)) + 1] += 1
     for part in range(1, heads.size):
         heads[part] += heads[part - 1]
     for row in range(start, stop):

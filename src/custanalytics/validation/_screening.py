@@ -115,7 +115,7 @@ def _screen(
     for verdict in own:
         faults |= verdict.broken * np.uint32(k.OWN_ERROR if verdict.rule.severity == ERROR else k.OWN_WARNING)
     returns, words = np.empty(n_rows, np.bool_), np.empty(n_rows, np.uint64)
-    bits = min(12, max(1, (n_rows >> 12).bit_length()))
+    bits = min(12, max(1, (n_rows >> 13).bit_length()))
     ends = np.zeros((-(-n_rows // _SLICE), 1 << bits), np.int32)
     exact = times.values if times.exact is None else times.exact
     window = np.array([policy.earliest, policy.latest, policy.absurd], np.int64)
