@@ -45,7 +45,8 @@ def by_matrices(k, s, u, share, a, c, width=0.1):
     steps, middle = 0, mp.log(a / (c + s * u))
     y, way = middle, 1
     while True:
-        p, stay = 1 / (1 + mp.exp(-y)), 1 / (1 + mp.exp(y))
+        with mp.extradps(80):  # who drops out with p = 1e-60 stays with 1 - p, and not with 1
+            p, stay = 1 / (1 + mp.exp(-y)), 1 / (1 + mp.exp(y))
         weight = p**a * stay**c
         parts = [weight * value for value in known_dropout(k, s, u, chances, p, stay)]
         mass += weight
@@ -77,7 +78,7 @@ def known_dropout(k, s, u, chances, p, stay):
                 power = base ** -(s + j)
                 alive += chance * (vectors[j, m] * power * sum(inverse[m, i] for i in range(k))).real
                 rate += chance * (s + j) * (vectors[j, m] * power / base * inverse[m, k - 1]).real
-    return alive, (1 - alive) / p, rate
+        return alive, (1 - alive) / p, rate
 
 
 def certain_dropout(k, s, u, chances):
