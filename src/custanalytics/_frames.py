@@ -10,7 +10,7 @@ import numpy as np
 
 from custanalytics._columns import CUSTOMER_ID, LOG_REQUIRED, TIMESTAMP, renaming
 from custanalytics._hashing import integer_codes
-from custanalytics._instants import CONVERT, no_times, on_clock, refuse_far, within_zones
+from custanalytics._instants import CONVERT, hidden_zone, no_times, on_clock, refuse_far, within_zones
 from custanalytics._params import check_columns, check_shapes, offenders
 from custanalytics.exceptions import InvalidDataError
 
@@ -171,7 +171,7 @@ def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any
     try:
         return _on_wall_clock(series, zone)
     except (OverflowError, NotImplementedError, ValueError):
-        if not series.implementation.is_pandas() or _hidden_zone(series) is None:
+        if not series.implementation.is_pandas() or hidden_zone(series) is None:
             raise
     # pandas knows no zone beyond the years 1 to 9999: there, the clock of UTC has to do.
     plain = series.to_native().dt.tz_convert("UTC").dt.tz_localize(None)
@@ -182,7 +182,7 @@ def wall_clock(series: nw.Series[Any], zone: str | None = None) -> nw.Series[Any
 
 def _on_wall_clock(series: nw.Series[Any], zone: str | None) -> nw.Series[Any]:
     """What `wall_clock` says, in the years that pandas knows; dates that PyArrow holds as milliseconds are times."""
-    if series.dtype == nw.Unknown and _hidden_zone(series) is not None:
+    if series.dtype == nw.Unknown and hidden_zone(series) is not None:
         native = series.to_native() if zone is None else series.to_native().dt.tz_convert(zone)
         return nw.from_native(native.dt.tz_localize(None), series_only=True)
     if series.dtype == nw.Unknown and str(getattr(series.to_native(), "type", "")).startswith("date64"):
@@ -195,7 +195,7 @@ def _on_wall_clock(series: nw.Series[Any], zone: str | None) -> nw.Series[Any]:
 def zone_of(frame: nw.DataFrame[Any], column: str) -> str | None:
     """The name of a column's time zone; None where it has none."""
     dtype = frame.schema[column]
-    zone = _hidden_zone(frame[column]) if isinstance(dtype, nw.Unknown) else getattr(dtype, "time_zone", None)
+    zone = hidden_zone(frame[column]) if isinstance(dtype, nw.Unknown) else getattr(dtype, "time_zone", None)
     return None if zone is None else str(zone)
 
 
@@ -327,11 +327,6 @@ def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str
             offenders(doubled, frame[column].to_list(), f"share their {column} with another row", "rows")
             + f". {owner} needs one row per customer."
         )
-
-
-def _hidden_zone(series: nw.Series[Any]) -> Any:
-    """The zone of pandas times that Narwhals does not recognise, for the underscore in America/New_York."""
-    return getattr(getattr(series.to_native(), "dtype", None), "tz", None)
 
 
 def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:

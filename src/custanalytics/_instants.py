@@ -43,6 +43,11 @@ def on_clock(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (np.where(far, np.where(plain > 0, LAST, -LAST), found) if far.any() else found), far
 
 
+def hidden_zone(series: nw.Series[Any]) -> Any:
+    """The zone of pandas times that Narwhals does not recognise, for the underscore in America/New_York."""
+    return getattr(getattr(series.to_native(), "dtype", None), "tz", None)
+
+
 def within_zones(times: np.ndarray) -> np.ndarray:
     """Whether times on the clock of UTC are within the years 1 to 9999 on every other clock, too."""
     return (times >= np.datetime64("0001-01-03")) & (times < np.datetime64("9999-12-30"))

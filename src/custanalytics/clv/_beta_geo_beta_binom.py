@@ -17,7 +17,7 @@ from custanalytics._params import Number, check_value, integer
 from custanalytics.clv import _fit
 from custanalytics.clv import _kernels_beta_geo_beta_binom as _kernels
 from custanalytics.clv._base import refuse
-from custanalytics.clv._counts import OWNER, check_counts
+from custanalytics.clv._counts import OWNER, chances_of, check_counts
 from custanalytics.clv._discounting import FADED
 from custanalytics.clv._futures import FINITE
 from custanalytics.clv._given_alive import GivenThere
@@ -186,8 +186,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         whole = isinstance(horizon, float) and horizon.is_integer()
         check_value("horizon", int(horizon) if whole else horizon, (integer(0),), OWNER)
         new = GivenThere(self._theta()[None])
-        result = new.exactly(np.ascontiguousarray(counts.reshape(1, -1)), float(horizon)).reshape(counts.shape)
-        return result if result.ndim else float(result)
+        return chances_of(counts, lambda n: new.exactly(n, float(horizon)))
 
     def _given_alive(self, columns: tuple[np.ndarray, ...], theta: np.ndarray) -> GivenThere:
         (x, _, age), (alpha, beta, gamma, delta) = columns, theta

@@ -15,7 +15,7 @@ from custanalytics._engine_checks import Check, absent
 from custanalytics._params import NOT_NEGATIVE, Number, check_value, check_values
 from custanalytics.clv import _fit, _kernels_contract
 from custanalytics.clv._base import refuse
-from custanalytics.clv._counts import check_counts
+from custanalytics.clv._counts import chances_of, check_counts
 from custanalytics.clv._discounting import FADED
 from custanalytics.clv._futures import Futures
 from custanalytics.clv._given_renewals import GivenRenewals
@@ -205,8 +205,7 @@ class ContractModel(Futures):
         counts = check_counts(n)
         check_value("horizon", horizon, (Number(0),), "probability_of_purchases")
         new = GivenRenewals(np.zeros(1), self._theta())
-        result = new.exactly(np.ascontiguousarray(counts.reshape(1, -1)), float(horizon)).reshape(counts.shape)
-        return result if result.ndim else float(result)
+        return chances_of(counts, lambda n: new.exactly(n, float(horizon)))
 
     def score_one(self, recency: float, T: float, horizon: float) -> CustomerScore:
         """Score a single customer in microseconds, for programs that look at one at a time.
