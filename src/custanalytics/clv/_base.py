@@ -55,8 +55,8 @@ class LikelihoodModel(Posterior, Inference):
     _checks: ClassVar[tuple[_engine_checks.Check, ...]] = ()  # what `_read` refuses, for tables in an engine
 
     _learned: ClassVar[tuple[str, ...]] = (
-        *("params_", "log_likelihood_", "standard_errors_", "covariance_", "converged_", "n_iter_", "undetermined_"),
-        *("n_customers_", "feature_names_in_", "n_features_in_"),
+        *("params_", "log_likelihood_", "standard_errors_", "covariance_", "_skewness", "converged_", "n_iter_"),
+        *("undetermined_", "n_customers_", "feature_names_in_", "n_features_in_"),
     )
     _rules: ClassVar[dict[str, tuple[Rule, ...]]] = {
         "penalty": (NOT_NEGATIVE, InstanceOf((Mapping,))),
@@ -174,14 +174,17 @@ class LikelihoodModel(Posterior, Inference):
         """Set what a fit learns but for `log_likelihood_`, and warn where the optimum is in doubt."""
         theta = np.exp(optimum.logs) * self._units(unit)
         self._keep(theta)
-        self.n_iter_ = optimum.n_iter
-        self.converged_ = optimum.converged
-        self.covariance_ = _fit.covariance(optimum, theta)
-        deviations = np.sqrt(np.diag(self.covariance_))
-        self.standard_errors_ = {name: float(se) for name, se in zip(self._names, deviations, strict=True)}
-        open_ended = _fit.undetermined(optimum)
-        self.undetermined_ = tuple(name for name, flat in zip(self._names, open_ended, strict=True) if flat)
+        self._keep_shape(optimum, _fit.shape(optimum), theta)
         self._report(optimum)
+
+    def _keep_shape(self, optimum: _fit.Optimum, shape: _fit.Shape, slopes: np.ndarray) -> None:
+        """Set what the shape of the likelihood says of the estimates: `slopes` are their derivatives by its own."""
+        self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
+        self.covariance_ = _fit.of_natural(shape.covariance, slopes)
+        names = tuple(self._estimates())
+        self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
+        self._skewness = dict(zip(names, shape.skewness.tolist(), strict=True))
+        self.undetermined_ = tuple(name for name, flat in zip(names, shape.undetermined, strict=True) if flat)
 
     def score(self, table: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood per customer, for cross-validation: larger is better.

@@ -319,11 +319,7 @@ class CorrelatedGammaGammaModel(GammaGammaModel):
     def _learn(self, optimum: _fit.Optimum, unit: float) -> None:
         theta = np.append(np.exp(optimum.logs[:3]) * self._units(unit)[:3], optimum.logs[3])
         self._keep(theta)
-        self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
-        self.covariance_ = _fit.covariance(optimum, np.append(theta[:3], 1.0))
-        self.standard_errors_ = dict(zip(self._names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
-        open_ended = _fit.undetermined(optimum)
-        self.undetermined_ = tuple(name for name, flat in zip(self._names, open_ended, strict=True) if flat)
+        self._keep_shape(optimum, _fit.shape(optimum), np.append(theta[:3], 1.0))
         self._report(optimum)
 
 

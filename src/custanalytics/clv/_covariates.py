@@ -278,11 +278,7 @@ class RateCovariateModel(PurchaseModel):
         theta = np.exp(optimum.logs[:k]) * self._units(unit)
         self._keep_coefficients(design, optimum.logs[k:])
         self._keep(theta)
-        self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
-        self.covariance_ = _fit.of_natural(optimum.covariance, np.append(theta, np.ones(len(design.pairs))))
-        names = tuple(self._estimates())
-        self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
-        self.undetermined_ = tuple(name for name, flat in zip(names, optimum.undetermined, strict=True) if flat)
+        self._keep_shape(optimum, optimum.shape, np.append(theta, np.ones(len(design.pairs))))
         self._report(optimum)
 
     def _keep_coefficients(self, design: Design, coefficients: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import cast
 
@@ -17,23 +17,26 @@ from custanalytics.clv._compression import distinct as distinct
 from custanalytics.clv._optimum import BOUNDARY as BOUNDARY
 from custanalytics.clv._optimum import BOX as BOX
 from custanalytics.clv._optimum import FLAT as FLAT
+from custanalytics.clv._optimum import Objective as Objective
 from custanalytics.clv._optimum import Optimum as Optimum
+from custanalytics.clv._optimum import Shape as Shape
 from custanalytics.clv._optimum import at_limit as at_limit
-from custanalytics.clv._optimum import covariance as covariance
+from custanalytics.clv._optimum import directions as directions
 from custanalytics.clv._optimum import of_natural as of_natural
+from custanalytics.clv._optimum import shape as shape
+from custanalytics.clv._optimum import skewness as skewness
 from custanalytics.clv._optimum import undetermined as undetermined
 from custanalytics.clv._optimum import without_variance as without_variance
-
-Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 LONGEST_STEP = 2.0  # in log-parameters
 STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of the curvature
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
-PARTS, FEWEST = 16, 1024  # into so many slices a sample is cut, of so many distinct rows at least
+PARTS, FEWEST = 16, 2048  # into so many slices a sample is cut, of so many distinct rows at least
 SMALL = 512  # distinct rows up to which every start is tried
 AWAY = 3.0  # spreads of a covariate: how far from 0 a further start has coefficients
 FEW = 64  # distinct rows by which starts are put in order where samples are large
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
+ROUGH = 256  # distinct rows by which the skewness of larger samples is told
 SAME = 0.02  # in log-parameters: climbs of a large sample that begin so near each other are one
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
 BATCH = 64  # points whose likelihoods one thread evaluates at a time
@@ -317,7 +320,10 @@ def fit_sample(
         away = np.append(np.zeros(best.logs.size - coefficients), np.full(coefficients, AWAY))
         places = starts[order[:2]]
         best = climb(objectives[-1], np.vstack((places + away, places - away)), max_iter, tol, best)
-    return best
+    samples = (sample.thinned(ROUGH), sample) if sample.weight.size > SMALL else (sample,)
+    return replace(
+        best, objectives=tuple(Likelihood(loop, each, penalty, False, units, coefficients) for each in samples)
+    )
 
 
 def climb(objective: Objective, starts: np.ndarray, max_iter: int, tol: float, best: Optimum) -> Optimum:

@@ -97,10 +97,9 @@ class MovedPenalty(_fit.Penalty):
 
 @dataclass(frozen=True)
 class CovariateOptimum(_fit.Optimum):
-    """An optimum in terms of the baseline and of the covariates as given, with what their covariance is there."""
+    """An optimum in terms of the baseline and of the covariates as given, with what that says of these."""
 
-    covariance: np.ndarray  # of log-parameters and coefficients; infinite where undetermined
-    undetermined: np.ndarray
+    shape: _fit.Shape
 
 
 def given_terms(
@@ -130,6 +129,7 @@ def given_terms(
     elif known.size:  # with the others held where they are
         covariance[np.ix_(known, known)] = np.linalg.inv(hessian[np.ix_(known, known)])
     covariance[undetermined, undetermined] = np.inf
-    return CovariateOptimum(
-        logs, optimum.value, optimum.gain, hessian, optimum.n_iter, optimum.converged, covariance, undetermined
-    )
+    skewness = np.zeros(size)
+    skewness[at] = _fit.skewness(optimum.objectives, optimum.logs, inverse @ _fit.directions(covariance)[places])
+    solved = logs, optimum.value, optimum.gain, hessian, optimum.n_iter, optimum.converged
+    return CovariateOptimum(*solved, _fit.Shape(undetermined, covariance, skewness))

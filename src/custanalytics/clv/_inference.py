@@ -68,9 +68,17 @@ class Inference(Saved):
 
         Notes
         -----
-        Wald intervals: of parameters, which are positive, on their logarithm; of coefficients as they are. Around what
-        is in `undetermined_` they are endless, and then the others hold only with that where it is: where it matters,
-        prefer `posterior` with a `penalty`.
+        With u the logarithm of a parameter (a coefficient as it is) in standard errors from its estimate, and F the
+        third derivative of the log-likelihood by u, the others at their best for it, the log-likelihood of
+        :math:`(\\exp(-F u / 3) - 1) / (-F / 3)` has no third derivative ([1]_). Intervals are symmetric in that,
+        and so come close to those of the profile likelihood: longer on the side where the likelihood falls off slowly,
+        endless where the data hardly contradict a limit. Around what is in `undetermined_` they are endless, and then
+        the others hold only with that where it is: where it matters, prefer `posterior` with a `penalty`.
+
+        References
+        ----------
+        .. [1] D. A. Sprott (1973), "Normal Likelihoods and Their Relation to Large Sample Theory of Estimation",
+           Biometrika 60(3), https://doi.org/10.1093/biomet/60.3.457.
 
         Examples
         --------
@@ -78,19 +86,21 @@ class Inference(Saved):
         >>> counts = {"frequency": [0, 1, 2, 3, 5, 8], "recency": [0.0, 9.0, 9.0, 9.0, 9.0, 9.0], "T": [10.0] * 6}
         >>> NBDModel().fit(counts, sample_weight=[60, 25, 15, 10, 6, 4]).summary().round(2)
           parameter  estimate  standard_error  lower  upper
-        0         r      0.67            0.17   0.44   1.01
-        1     alpha      5.45            1.57   3.39   8.76
+        0         r      0.67            0.17   0.45   1.03
+        1     alpha      5.45            1.57   3.39   8.75
         """
         check_is_fitted(self, "standard_errors_")
         check_value("level", level, (LEVEL,), f"{type(self).__name__}.summary")
         names, estimates = list(self._estimates()), np.array(list(self._estimates().values()))
         errors = np.array([self.standard_errors_[name] for name in names])
-        wide = float(stats.norm.ppf(0.5 + 0.5 * level)) * errors
-        lower, upper = estimates - wide, estimates + wide
-        positive = slice(len(self._names) - self._signed)
+        skewness = getattr(self, "_skewness", {})  # which a model written by an earlier version lacks
+        bend = np.array([-skewness.get(name, 0.0) / 3.0 for name in names])
+        positive = np.arange(len(names)) < len(self._names) - self._signed
+        unit = np.divide(errors, estimates, out=errors.copy(), where=positive)
+        deviations = float(stats.norm.ppf(0.5 + 0.5 * level)) * np.array([[-1.0], [1.0]])
+        away = unit * _unbent(deviations, bend)
         with np.errstate(over="ignore"):  # hardly known at all: endless
-            times = np.exp(wide[positive] / estimates[positive])
-            lower[positive], upper[positive] = estimates[positive] / times, estimates[positive] * times
+            lower, upper = np.where(positive, estimates * np.exp(away), estimates + away)
         columns = {"estimate": estimates, "standard_error": errors, "lower": lower, "upper": upper}
         return _frames.table({"parameter": np.array(names), **columns})
 
@@ -130,6 +140,12 @@ class Inference(Saved):
         result = inverse @ spread @ inverse
         result[~known, ~known] = np.inf
         return 0.5 * (result + result.T)
+
+
+def _unbent(deviations: np.ndarray, bend: np.ndarray) -> np.ndarray:
+    """The u of which (exp(bend * u) - 1) / bend is so much; infinite where none is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(bend == 0.0, deviations, np.log1p(np.maximum(bend * deviations, -1.0)) / bend)
 
 
 class LikelihoodRatio(NamedTuple):

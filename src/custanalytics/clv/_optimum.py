@@ -1,15 +1,20 @@
-"""Where the solver ended, and what the curvature there says of the parameters."""
+"""Where the solver ended, and what the shape of the objective there says of the parameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 BOX = float(np.log(1e10))  # scaled parameters are looked for between 1e-10 and 1e10
 BOUNDARY = BOX - 7.0  # a scaled parameter beyond 1e7 or below 1e-7 stands for a limit
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 CLEAR = 1.0  # variance of a log-parameter below which the data determine it, wherever it is
+SHORT = 0.1  # standard deviations over which the objective is differenced for its skewness
+SKEWED = 0.9  # from there on the skewness is wanted of all rows
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,55 @@ class Optimum:
     hessian: np.ndarray
     n_iter: int
     converged: bool
+    objectives: tuple[Objective, ...] = field(default=(), kw_only=True)  # ever better ones: of few rows, of all
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the objective around its optimum says of each log-parameter (of each coefficient)."""
+
+    undetermined: np.ndarray  # a mask
+    covariance: np.ndarray  # inverse of the observed information; infinite variance where undetermined
+    skewness: np.ndarray  # third derivative of the log-likelihood, by standard deviations, others at their best for it
+
+
+def shape(optimum: Optimum) -> Shape:
+    """What the curvature and the skewness at the optimum say; variances are with what is undetermined held there."""
+    open_ended = undetermined(optimum)
+    known = np.flatnonzero(~open_ended)
+    covariance = np.zeros_like(optimum.hessian)
+    if known.size:
+        covariance[np.ix_(known, known)] = np.linalg.inv(optimum.hessian[np.ix_(known, known)])
+    covariance[open_ended, open_ended] = np.inf
+    covariance = 0.5 * (covariance + covariance.T)
+    return Shape(open_ended, covariance, skewness(optimum.objectives, optimum.logs, directions(covariance)))
+
+
+def directions(covariance: np.ndarray) -> np.ndarray:
+    """A standard deviation of each log-parameter, and where the others are best then: one in each column."""
+    known = np.isfinite(np.diag(covariance))
+    inner = np.where(np.outer(known, known), covariance, 0.0)
+    deviations = np.sqrt(np.diag(inner))
+    return np.divide(inner, deviations, out=np.zeros_like(inner), where=deviations > 0.0)
+
+
+def skewness(objectives: Sequence[Objective], logs: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Third derivatives of minus the objective along some directions, one a column; 0 where they are not known.
+
+    By the first of the objectives, the roughest, by which nothing is so skewed that it takes a better one.
+    """
+    result = np.zeros(along.shape[1])
+    for objective in objectives:
+        gradient = objective(logs)[1]
+        for at in np.flatnonzero(along.any(axis=0)):
+            step = SHORT * along[:, at]
+            with np.errstate(all="ignore"):
+                bend = objective(logs + step)[1] - 2.0 * gradient + objective(logs - step)[1]
+                third = -float(bend @ along[:, at]) / SHORT**2
+            result[at] = third if np.isfinite(third) else 0.0
+        if (np.abs(result) <= SKEWED).all():
+            break
+    return result
 
 
 def undetermined(optimum: Optimum) -> np.ndarray:
@@ -55,20 +109,6 @@ def at_limit(optimum: Optimum, along_flat: np.ndarray) -> np.ndarray:
         spread[known] = np.diag(np.linalg.inv(optimum.hessian[np.ix_(known, known)]))
         near &= ~((spread > 0.0) & (spread < CLEAR))
     return near | at_box
-
-
-def covariance(optimum: Optimum, theta: np.ndarray) -> np.ndarray:
-    """Inverse of the observed information, in natural parameters; what is not determined has infinite variance.
-
-    The others are then given with those held where they are.
-    """
-    open_ended = undetermined(optimum)
-    known = np.flatnonzero(~open_ended)
-    result = np.zeros((theta.size, theta.size))
-    if known.size:
-        result[np.ix_(known, known)] = np.linalg.inv(optimum.hessian[np.ix_(known, known)])
-    result[open_ended, open_ended] = np.inf
-    return of_natural(0.5 * (result + result.T), theta)
 
 
 def of_natural(covariance: np.ndarray, slopes: np.ndarray) -> np.ndarray:

@@ -167,7 +167,7 @@ def maximise(
         # A solver that was held back at the end of the reach goes on from there.
         if optimum.converged or moved < 0.9 * REACH or n_iter >= max_iter:
             value = sums.likelihood(logs + np.array([0.0, 0.0, np.log(unit)]))[0]
-            return replace(optimum, n_iter=n_iter), value
+            return replace(optimum, n_iter=n_iter, objectives=near.objectives), value
 
 
 def _summed(lazy: nw.LazyFrame[Any], by: Sequence[str], columns: Sequence[str]) -> dict[str, np.ndarray]:

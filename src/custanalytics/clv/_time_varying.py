@@ -113,15 +113,11 @@ class TimeVaryingModel(CalendarFutures):
         design = Design.of(self._processes(), EFFECTS, self._names)
         standard, basis, spreads, far = objective.standard(design)
         solved = self._solve(table, sample_weight, standard)
-        solved = replace(solved, logs=np.where(standard.moves(), solved.logs, 0.0))
+        solved = replace(solved, logs=np.where(standard.moves(), solved.logs, 0.0), objectives=(standard,))
         optimum = given_terms(solved, basis, np.arange(k + n), k + n, spreads)
         theta = np.exp(optimum.logs[:k]) * units
         self._keep_point(theta, optimum.logs[k:])
-        self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
-        self.covariance_ = _fit.of_natural(optimum.covariance, np.append(theta, np.ones(n)))
-        names = tuple(self._estimates())
-        self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
-        self.undetermined_ = tuple(name for name, each in zip(names, optimum.undetermined, strict=True) if each)
+        self._keep_shape(optimum, optimum.shape, np.append(theta, np.ones(n)))
         self.n_customers_ = float(objective.watched.weight.sum())
         self.log_likelihood_ = objective.penalty.value(optimum.logs) - float(optimum.value)
         self._report(solved)
