@@ -1,4 +1,4 @@
-"""Pieces of the log finished one after the other: the tables that the kernels fill, made larger where they are full."""
+"""Pieces of the log finished one after the other: the scratch that the kernels fill, made larger where it is full."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 from custanalytics import _jit
 from custanalytics.rfm import _kernels_finish as k
 from custanalytics.rfm._clock import Clock
-from custanalytics.rfm._kernels import HASHED, WIDTH
-from custanalytics.rfm._kernels_money import MOST_ROWS
+from custanalytics.rfm._kernels import EXTRA, HASHED, WIDTH
 from custanalytics.rfm._text import Text
 
-CUSTOMERS = 1 << 13  # room for them at first: it costs nothing before it is used
 SLOTS = 1 << 12
+BLOCK = 1 << 9  # rows that are looked at together: few enough that their rests add up to less than an int64 holds
 
 
 class SharedHashError(Exception):
@@ -23,17 +22,19 @@ class SharedHashError(Exception):
 
 @dataclass(frozen=True)
 class Finish:
-    """Sums up each customer of a run of pieces, whose rows are `dealt`: piece k has those from bounds[k] on.
+    """Adds up each customer of a run of pieces, whose rows are `dealt`: piece k has those from bounds[k] on.
 
-    `low`, `shift` and `direct` are those of the split. `since` is the first period of the log and `calendar` the
-    number of words that hold a bit for each period; 0 where there are too many. Customers are told apart by their id
-    and `n_keys` more columns; where these are only hashes of the `text`, it is compared at last.
+    `low`, `shift` and `direct` are those of the split. Times count from `first` on. `since` is the first period of the
+    log and `calendar` the number of words that hold a bit for each period; 0 where there are too many. Customers are
+    told apart by their id and, with `n_keys`, one more column; where these are only hashes of the `text`, it is
+    compared at last.
     """
 
     clock: Clock
     low: int
     shift: int
     direct: bool
+    first: int
     since: int
     calendar: int
     has_orders: bool
@@ -48,84 +49,86 @@ class Finish:
         Where pieces are ranges of ids, the customers come in ascending order. A customer without a purchase has the
         frequency -1.
         """
-        tables = _Tables(self)
+        scratch = _Scratch(self, int(np.diff(self.bounds[start : stop + 1]).max()))
         room = int(self.bounds[stop] - self.bounds[start]) // 8 + 64
         counts, sums = np.empty((room, WIDTH), np.int64), np.empty((room, 2))
         written = 0
         for piece in range(start, stop):
-            found = tables.fill(self, piece)
+            found = scratch.number(piece)
             if written + found > len(counts):
                 counts, sums = (_larger(table, 2 * (written + found)) for table in (counts, sums))
-            order = self._order(piece, tables.slots, tables.known[:found, k.NAME])
-            known = (self.clock.length, self.clock.offset, tables.known, tables.ordered)
-            _jit.call(k.write_out, written, order, *known, out=(counts, sums))
-            written += found
+            written = scratch.add_up(piece, found, written, counts, sums)
         return counts[:written], sums[:written]
-
-    def _order(self, piece: int, slots: np.ndarray, names: np.ndarray) -> np.ndarray:
-        if self.direct:
-            return slots[np.flatnonzero(slots)] - 1
-        if self.shift == HASHED:
-            return np.arange(names.size)
-        names = names - self.base(piece)  # from 0 on
-        order = np.argsort(names)
-        if self.n_keys and (names[order[1:]] == names[order[:-1]]).any():
-            raise SharedHashError
-        return order
 
     def base(self, piece: int) -> int:
         """The lowest id of a piece, as an int64 holds it."""
         return (self.low + (piece << max(self.shift, 0)) + 2**63) % 2**64 - 2**63
 
 
-class _Tables:
-    def __init__(self, job: Finish) -> None:
-        self.slots = np.zeros(1 << job.shift if job.direct else SLOTS, np.int64)
-        self.pairs = np.zeros((1 if job.calendar else SLOTS, 2), np.int64)
-        self.baskets = np.zeros((SLOTS if job.has_orders else 1, 2), np.int64)
-        self.known = np.empty((CUSTOMERS, k.CALENDAR + job.calendar + job.n_keys), np.int64)
-        self.sizes = np.zeros(4, np.int64)
-        self.ordered = np.empty((0, 2))
+class _Scratch:
+    """Room for the rows of the largest piece."""
 
-    def fill(self, job: Finish, piece: int) -> int:
-        """Let the rows of a piece stream by; returns how many customers they have."""
-        for table in (self.slots, self.pairs, self.baskets, self.sizes):
-            table.fill(0)
-        begin, end = int(job.bounds[piece]), int(job.bounds[piece + 1])
-        low, values = job.base(piece), job.dealt.view(np.float64)
-        numbers = (job.clock.length, job.clock.offset, low, job.direct)
-        row, crowded = begin, end - begin > MOST_ROWS
+    def __init__(self, job: Finish, rows: int) -> None:
+        self.job = job
+        self.codes = np.empty(rows, np.int32)
+        self.times, self.spare = np.empty((2, rows), np.int64)
+        self.values, self.spare_values = np.empty((2, rows))
+        self.orders = np.empty(rows if job.has_orders else 0, np.int64)
+        self.looked_at = tuple(np.empty((3, BLOCK), np.int64))
+        self.calendar = np.zeros(job.calendar, np.int64)
+        self.ends = np.zeros(1 << job.shift if job.direct else SLOTS // 2, np.int32)
+        self.names = np.empty((0 if job.direct else SLOTS // 2, 3), np.int64)
+        self.slots = np.zeros(0 if job.direct else SLOTS, np.int32)
+
+    def number(self, piece: int) -> int:
+        """Give the customers of a piece codes; returns how many there may be."""
+        job, (begin, end) = self.job, self.job.bounds[piece : piece + 2].tolist()
+        if job.direct:
+            self.ends.fill(0)
+            mask = self.ends.size - 1
+            _jit.call(k.number_by_place, begin, end, mask, job.dealt, out=(self.codes, self.ends))
+            return min(mask + 1, end - begin)
+        self.slots.fill(0)
+        row, found, key = begin, 0, EXTRA + 1 + job.has_orders if job.n_keys else 0
         while row < end:
-            self._make_room(job.direct)
-            row = _jit.call(
-                k.stream, row, end, *numbers, job.since, crowded, job.has_orders, job.n_keys, job.dealt, values,
-                out=(self.slots, self.pairs, self.baskets, self.known, self.sizes),
-            )  # fmt: skip
-        found = int(self.sizes[0])
+            if found == len(self.names):
+                self.names, self.ends = _larger(self.names, 2 * found), _larger(self.ends, 2 * found)
+            if 2 * found >= self.slots.size:
+                self.slots = _jit.call(k.more_slots, self.slots, self.names, found)
+            out = (self.slots, self.names, self.codes, self.ends)
+            row, found = k.number_by_name(row, begin, end, found, job.n_keys, key, job.dealt, *out)
         if job.text.begins.size:
-            inputs = (job.has_orders, job.n_keys, job.dealt, job.text.begins, job.text.ends, job.text.letters)
-            if _jit.call(k.count_others, begin, end, *inputs, self.slots, self.known):
+            inputs = (job.dealt, job.text.begins, job.text.ends, job.text.letters, self.codes, self.names)
+            if _jit.call(k.count_others, begin, end, *inputs):
                 raise SharedHashError
-        if self.sizes[3]:
-            self.ordered = np.zeros((found, 2))
-            out = (self.slots, self.known, self.ordered)
-            keys = (job.has_orders, job.n_keys, found, job.dealt, values)
-            _jit.call(k.add_in_order, begin, end, *numbers, *keys, out=out)
         return found
 
-    def _make_room(self, direct: bool) -> None:
-        found, n_pairs, n_baskets = self.sizes[:3].tolist()
-        if found == len(self.known):
-            self.known = _larger(self.known, 2 * found)
-        if not direct and 2 * found >= self.slots.size:
-            self.slots = _jit.call(k.more_slots, self.slots, self.known, found)
-        if 2 * n_pairs >= len(self.pairs):
-            self.pairs = _jit.call(k.more_pairs, self.pairs)
-        if 2 * n_baskets >= len(self.baskets):
-            self.baskets = _jit.call(k.more_pairs, self.baskets)
+    def add_up(self, piece: int, found: int, written: int, counts: np.ndarray, sums: np.ndarray) -> int:
+        """Write the numbered customers of a piece to the rows from `written` on; returns the next row."""
+        job, (begin, end) = self.job, self.job.bounds[piece : piece + 2].tolist()
+        ends = self.ends if job.direct else self.ends[:found]
+        names = self.names if job.direct else self.names[:found]
+        order, length, offset = self._order(piece, names[:, 0]), job.clock.length, job.clock.offset
+        columns = (ends, self.times[: end - begin], self.values[: end - begin], self.orders)
+        where = (job.shift if job.direct else 0, job.first, job.has_orders, EXTRA + (not job.direct), order)
+        inputs = (*where, job.dealt, job.dealt.view(np.float64), self.codes)
+        returns = _jit.call(k.put_together, begin, end, *inputs, out=columns)
+        settings = (order, job.base(piece), job.since, length, offset, returns, job.has_orders, names)
+        room = (*self.looked_at, self.calendar, self.spare, self.spare_values)
+        return int(k.add_up_customers(*settings, *columns, *room, written, counts, sums))
+
+    def _order(self, piece: int, names: np.ndarray) -> np.ndarray:
+        """The codes of a piece's customers in the order of their ids; empty where it is that of the codes."""
+        if self.job.direct or self.job.shift == HASHED:
+            return np.empty(0, np.int64)
+        names = names - self.job.base(piece)  # from 0 on
+        order = np.argsort(names)
+        if self.job.n_keys and (names[order[1:]] == names[order[:-1]]).any():
+            raise SharedHashError
+        return order
 
 
 def _larger(table: np.ndarray, rows: int) -> np.ndarray:
-    larger = np.empty((rows, table.shape[1]), table.dtype)
+    larger = np.empty((rows, *table.shape[1:]), table.dtype)
     larger[: len(table)] = table
     return larger

@@ -16,8 +16,9 @@ from custanalytics._jit import kernel
 DAY_US = 86_400_000_000
 HASHED = -1  # the shift that says: pieces by hash
 
-# A dealt row: its id, time and value, then its order and its number where they are needed.
-ID, TIME, VALUE, EXTRA = range(4)
+# A dealt row: its time, in its lowest bits the place of its id in the piece where ids have one, and its value; then its
+# id where it has no such place, its order, key and number where they are needed.
+WHEN, VALUE, EXTRA = range(3)
 
 # Columns of the two tables that a slice of pieces returns, one row per customer.
 NAME, FREQUENCY, FIRST_PERIOD, LAST_PERIOD, N_ORDERS, FIRST_TIME, LAST_TIME, SAMPLE = range(8)
@@ -91,28 +92,32 @@ def count_rows(start, stop, size, lowest, end, low, shift, ids, times, values, c
 
 @kernel
 def deal_rows(
-    start, stop, size, end, low, shift, ids, times, values, orders, keys, numbered, places, dealt, dealt_values
-):
+    start, stop, size, end, low, shift, direct, first, ids, times, values, orders, keys, numbered,
+    places, dealt, dealt_values,
+):  # fmt: skip
     """Copy the rows of a slice to their pieces, from the places that the counts left for this slice.
 
-    `dealt_values` is `dealt` seen as float64. Orders and keys come behind the value, where there are any, and the
-    number of a row last where `numbered` is 1.
+    Times count from `first` on. `dealt_values` is `dealt` seen as float64. The number of a row comes last where
+    `numbered` is 1.
     """
     slot = start // size
     pieces = places.shape[1]
-    has_orders, has_keys = orders.size > 0, keys.size > 0
+    named, has_orders, has_keys = not direct, orders.size > 0, keys.size > 0
+    bits = shift if direct else 0
+    mask = (1 << bits) - 1
     for row in range(start, stop):
         if times[row] < end:
             piece = piece_of(ids[row], low, shift, pieces)
             at = places[slot, piece]
             places[slot, piece] = at + 1
-            dealt[at, ID] = ids[row]
-            dealt[at, TIME] = times[row]
+            dealt[at, WHEN] = (times[row] - first) << bits | (ids[row] - low) & mask
             dealt_values[at, VALUE] = values[row]
+            if named:
+                dealt[at, EXTRA] = ids[row]
             if has_orders:
-                dealt[at, EXTRA] = orders[row]
+                dealt[at, EXTRA + named] = orders[row]
             if has_keys:
-                dealt[at, EXTRA + has_orders] = keys[row]
+                dealt[at, EXTRA + named + has_orders] = keys[row]
             if numbered:
                 dealt[at, dealt.shape[1] - 1] = row
 

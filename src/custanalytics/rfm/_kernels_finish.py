@@ -1,4 +1,4 @@
-"""Kernels that finish a piece of the log: its rows stream by once, and each adds to what is known of its customer."""
+"""Kernels that finish a piece of the log: its rows are put together by customer, and each customer is added up."""
 
 from __future__ import annotations
 
@@ -9,248 +9,289 @@ import numpy as np
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 from custanalytics.rfm import _kernels as out
-from custanalytics.rfm._kernels import EXTRA, ID, TIME, VALUE, period_of, whole_periods
+from custanalytics.rfm._kernels import EXTRA, VALUE, WHEN, period_of, whole_periods
 from custanalytics.rfm._kernels_money import (
     INEXACT,
+    LARGEST,
     MOST_ROWS,
     RETURNED,
-    add_money,
+    SMALLEST,
+    STEPS,
     kind_of,
     money_of,
     rounded,
     sort_pairs,
 )
 
-# What is known of a customer while rows stream by, with units and rest of three sums of money. What most rows change
-# comes first: it is one line of the cache.
-NAME, FIRST, FIRST_TIME, LAST_TIME, PERIODS, PURCHASES, LATER_MONEY = range(7)
-FIRST_MONEY, RETURNED_MONEY, ROWS, KIND, SAMPLE = 8, 10, 12, 13, 14
 NEVER = (1 << 63) - 1
 ANY_INEXACT = INEXACT | INEXACT << RETURNED
-CALENDAR = 16  # from here on a bit for each period of the log, where it has few
+FEW = 24  # numbers up to which insertion sorts them
 
 
 @kernel
-def place_of(row, dealt, key, n_keys, slots, known):
-    """The place of a row's customer in the table of slots, or the free place that is theirs; slots hold row + 1.
+def is_return(value):
+    """Whether a value has a minus sign, as that of a return, even of nothing."""
+    return math.copysign(1.0, value) < 0
 
-    Customers are told apart by the id, and by `n_keys` more columns from `key` on.
-    """
-    name = dealt[row, ID]
-    mask = slots.size - 1
-    first = known.shape[1] - n_keys
-    at = np.int64(mix(name)) & mask
+
+@kernel
+def number_by_place(begin, end, mask, dealt, codes, ends):
+    """Give each row of a piece the code of its customer, which is written in the row, and count the rows of each."""
+    for row in range(begin, end):
+        code = dealt[row, WHEN] & mask
+        codes[row - begin] = code
+        ends[code] += 1
+
+
+@kernel
+def slot_after(at, row, dealt, n_keys, key, slots, names):
+    """The first slot from one on that is of a row's customer, or is free; slots hold code + 1."""
+    name, mask = dealt[row, EXTRA], slots.size - 1
     while slots[at] > 0:
-        customer = slots[at] - 1
-        if known[customer, NAME] == name:
-            part = 0
-            while part < n_keys and known[customer, first + part] == dealt[row, key + part]:
-                part += 1
-            if part == n_keys:
-                break
+        code = slots[at] - 1
+        if names[code, 0] == name and (n_keys == 0 or names[code, 1] == dealt[row, key]):
+            break
         at = (at + 1) & mask
     return at
 
 
 @kernel
-def more_slots(slots, known, found):
+def number_by_name(row, begin, end, found, n_keys, key, dealt, slots, names, codes, ends):
+    """Number the customers of a piece in the order of their rows until these end or a table is full.
+
+    Customers are told apart by their id, and by a second one where there is. `names` holds both, and the last number in
+    the first row of each. Returns the next row and how many customers there are.
+    """
+    last, mask = dealt.shape[1] - 1, slots.size - 1
+    most = min(names.shape[0], slots.size // 2)
+    while row < end and found < most:
+        name = dealt[row, EXTRA]
+        at = np.int64(mix(name)) & mask
+        code = slots[at] - 1  # a call with arrays costs more than a look at the first slot
+        if code >= 0 and (names[code, 0] != name or (n_keys > 0 and names[code, 1] != dealt[row, key])):
+            at = slot_after(at, row, dealt, n_keys, key, slots, names)
+            code = slots[at] - 1
+        if code < 0:
+            code = found
+            names[code, 0], names[code, 1], names[code, 2] = name, dealt[row, key], dealt[row, last]
+            ends[code] = 0
+            found += 1
+            slots[at] = found
+        codes[row - begin] = code
+        ends[code] += 1
+        row += 1
+    return row, found
+
+
+@kernel
+def more_slots(slots, names, found):
     """A table of slots four times as large with the same customers, who are all different."""
-    larger = np.zeros(4 * slots.size, np.int64)
+    larger = np.zeros(4 * slots.size, slots.dtype)
     mask = larger.size - 1
-    for customer in range(found):
-        at = np.int64(mix(known[customer, NAME])) & mask
+    for code in range(found):
+        at = np.int64(mix(names[code, 0])) & mask
         while larger[at] > 0:
             at = (at + 1) & mask
-        larger[at] = customer + 1
+        larger[at] = code + 1
     return larger
 
 
 @kernel
-def insert(pairs, customer, key):
-    """Put a pair of a customer and a key into a set (both + 1, 0 is free); returns whether it is new."""
-    mask = pairs.shape[0] - 1
-    at = np.int64(mix(key + (customer << 40))) & mask
-    while pairs[at, 0] > 0:
-        if pairs[at, 0] == customer + 1 and pairs[at, 1] == key:
-            return 0
-        at = (at + 1) & mask
-    pairs[at, 0], pairs[at, 1] = customer + 1, key
-    return 1
-
-
-@kernel
-def more_pairs(pairs):
-    """A set four times as large with the same pairs."""
-    larger = np.zeros((4 * pairs.shape[0], 2), np.int64)
-    for at in range(pairs.shape[0]):
-        if pairs[at, 0] > 0:
-            insert(larger, pairs[at, 0] - 1, pairs[at, 1])
-    return larger
-
-
-@kernel
-def mark(known, customer, bit):
-    """Set a customer's bit, which says that they bought in that period; returns whether it is new."""
-    word, one = CALENDAR + (bit >> 6), 1 << (bit & 63)
-    before = known[customer, word]
-    known[customer, word] = before | one
-    return (before & one) == 0
-
-
-@kernel
-def note_purchase(known, customer, time, period):
-    """Note when a customer bought; returns the column that their money goes to."""
-    known[customer, FIRST_TIME] = min(time, known[customer, FIRST_TIME])
-    known[customer, LAST_TIME] = max(time, known[customer, LAST_TIME])
-    first = known[customer, FIRST]
-    if period < first:  # what was the first period is a later one now
-        known[customer, FIRST] = period
-        for part in range(2):
-            known[customer, LATER_MONEY + part] += known[customer, FIRST_MONEY + part]
-            known[customer, FIRST_MONEY + part] = 0
-    return LATER_MONEY if period > first else FIRST_MONEY
-
-
-@kernel
-def add_in_order(
-    begin, end, length, offset, low, direct, has_orders, n_keys, found, dealt, dealt_values, slots, known, sums
+def put_together(
+    begin, end, bits, first, has_orders, column, order, dealt, dealt_values, codes, ends, times, values, orders
 ):
-    """The total and the repeat value, added in the order of time and value, of customers with an INEXACT amount.
+    """Put the rows of each customer of a piece together; `ends`, given as their numbers, become where they end.
 
-    `sums` is given as zeros.
+    Customers come in `order`, or in that of their codes where it is empty. Returns whether there are returns.
     """
-    starts, whose = np.zeros(found + 1, np.int64), np.empty(end - begin, np.int64)
+    before, returns = 0, 0
+    for place in range(ends.size):
+        code = order[place] if order.size else place
+        size = ends[code]
+        ends[code] = before
+        before += size
     for row in range(begin, end):
-        at = dealt[row, ID] - low
-        if not direct:
-            at = place_of(row, dealt, EXTRA + has_orders, n_keys, slots, known)
-        customer = slots[at] - 1
-        whose[row - begin] = customer if known[customer, KIND] & ANY_INEXACT else -1
-        starts[customer + 1] += whose[row - begin] >= 0
-    starts = np.cumsum(starts)
-    n, taken = starts[found], starts.copy()
-    times, spare_times = np.empty(n, np.int64), np.empty(n, np.int64)
-    values, spare_values = np.empty(n, np.float64), np.empty(n, np.float64)
-    for row in range(begin, end):
-        customer = whose[row - begin]
-        if customer >= 0:
-            to = taken[customer]
-            taken[customer] = to + 1
-            times[to], values[to] = dealt[row, TIME], dealt_values[row, VALUE]
-    for customer in range(found):
-        sort_pairs(starts[customer], starts[customer + 1], times, values, spare_times, spare_values)
-        for row in range(starts[customer], starts[customer + 1]):
-            sums[customer, out.TOTAL] += values[row]
-            bought = math.copysign(1.0, values[row]) > 0
-            if bought and period_of(times[row], length, offset) != known[customer, FIRST]:
-                sums[customer, out.REPEAT] += values[row]
+        code = codes[row - begin]
+        at = ends[code]
+        ends[code] = at + 1
+        times[at] = (dealt[row, WHEN] >> bits) + first
+        values[at] = dealt_values[row, VALUE]
+        returns += is_return(values[at])
+        if has_orders:
+            orders[at] = dealt[row, column]
+    return returns > 0
 
 
 @kernel
-def count_others(begin, end, has_orders, n_keys, dealt, begins, ends, letters, slots, known):
+def look_at(times, values, length, offset, periods, units, rests):
+    """The periods of some rows, and the units and rests of their amounts; returns whether an amount is odd."""
+    odd = 0
+    for row in range(times.size):  # several at once: nothing here is a branch
+        amount = abs(values[row])
+        scaled = amount * 1024.0
+        units[row] = np.int64(scaled)
+        rests[row] = np.int64((scaled - np.int64(scaled)) * 2.0**52)
+        steps = np.rint(amount * STEPS)
+        odd += not ((amount >= SMALLEST) & (amount < LARGEST) & (steps / STEPS == amount))
+    if length:
+        for row in range(times.size):
+            periods[row] = whole_periods(times[row] + offset, length)
+    else:
+        for row in range(times.size):
+            periods[row] = period_of(times[row], length, offset)
+    return odd > 0
+
+
+@kernel
+def span_of(start, stop, returns, times, values):
+    """How many purchases a customer has, and the first and the last time of one."""
+    bought, first, last = stop - start, NEVER, -NEVER
+    for row in range(start, stop):
+        if returns and is_return(values[row]):
+            bought -= 1
+        else:
+            first, last = min(first, times[row]), max(last, times[row])
+    return bought, first, last
+
+
+@kernel
+def n_distinct(numbers):
+    """How many different numbers there are in some, which are put in order."""
+    n = numbers.size
+    if n > FEW:
+        numbers.sort()
+    else:
+        for at in range(1, n):
+            number, to = numbers[at], at
+            while to > 0 and numbers[to - 1] > number:
+                numbers[to] = numbers[to - 1]
+                to -= 1
+            numbers[to] = number
+    found = min(n, 1)
+    for at in range(1, n):
+        found += numbers[at] != numbers[at - 1]
+    return found
+
+
+@kernel
+def n_periods(start, stop, length, offset, times, values, spare):
+    """In how many periods a customer bought, where these are too many for a calendar."""
+    found = 0
+    for row in range(start, stop):
+        spare[found] = period_of(times[row], length, offset)
+        found += not is_return(values[row])
+    return n_distinct(spare[:found])
+
+
+@kernel
+def n_orders(start, stop, values, orders, spare):
+    """How many different orders a customer made."""
+    found = 0
+    for row in range(start, stop):
+        spare[found] = orders[row]
+        found += not is_return(values[row])
+    return n_distinct(spare[:found])
+
+
+@kernel
+def kinds_of(start, stop, values):
+    """What amounts a customer has, as bits; beyond MOST_ROWS of them they could overflow."""
+    found = ANY_INEXACT if stop - start > MOST_ROWS else 0
+    for row in range(start, stop):
+        kind = kind_of(abs(values[row]))
+        found |= kind << RETURNED if is_return(values[row]) else kind
+    return found
+
+
+@kernel
+def added_in_order(start, stop, length, offset, first_period, times, values, spare_times, spare_values):
+    """The total and the repeat value of a customer, added in the order of time and value, which rows are put in."""
+    sort_pairs(start, stop, times, values, spare_times, spare_values)
+    total, repeat = 0.0, 0.0
+    for row in range(start, stop):
+        total += values[row]
+        if not is_return(values[row]) and period_of(times[row], length, offset) != first_period:
+            repeat += values[row]
+    return total, repeat
+
+
+@kernel
+def add_up_customers(
+    order, base, since, length, offset, returns, has_orders, names, ends,
+    times, values, orders, periods, units, rests, calendar, spare, spare_values, written, counts, sums,
+):  # fmt: skip
+    """Write what becomes of the customers of a piece to the rows from `written` on; returns the next row.
+
+    Their rows are together, in the `order` of codes (that of the codes themselves where it is empty). Without `names`
+    an id is `base` and the code. `periods`, `units` and `rests` are room for some rows at a time.
+    """
+    n = times.size
+    stop, seen, shift, odd = 0, 0, 0, False
+    for place in range(ends.size):
+        code = order[place] if order.size else place
+        start, stop = stop, ends[code]
+        if start == stop:
+            continue
+        bought, first_time, last_time = span_of(start, stop, returns, times, values)
+        first_period = period_of(first_time, length, offset) if bought else NEVER
+        last_period = period_of(last_time, length, offset)
+        calendar[:] = 0
+        total, total_rest, repeat, repeat_rest, frequency, any_odd = 0, 0, 0, 0, -1, False
+        row = start
+        while row < stop:
+            if row == seen:
+                shift, seen = row, min(row + periods.size, n)
+                odd = look_at(times[row:seen], values[row:seen], length, offset, periods, units, rests)
+            any_odd |= odd
+            until = min(stop, seen)
+            for at in range(row - shift, until - shift):
+                sign = -np.int64(is_return(values[shift + at]))
+                total += (units[at] ^ sign) - sign
+                total_rest += (rests[at] ^ sign) - sign
+                later = -np.int64(periods[at] != first_period) & ~sign
+                repeat += units[at] & later
+                repeat_rest += rests[at] & later
+                if calendar.size:
+                    day = periods[at] - since
+                    bit = (1 + sign) << (day & 63)
+                    before = calendar[day >> 6]
+                    calendar[day >> 6] = before | bit
+                    frequency += (bit & ~before) != 0
+            total, total_rest = total + (total_rest >> 52), total_rest & ((1 << 52) - 1)
+            repeat, repeat_rest = repeat + (repeat_rest >> 52), repeat_rest & ((1 << 52) - 1)
+            row = until
+        if not calendar.size:
+            frequency = n_periods(start, stop, length, offset, times, values, spare) - 1
+        value, later_value, kind = money_of(total, total_rest), money_of(repeat, repeat_rest), 0
+        counts[written, out.N_ORDERS] = n_orders(start, stop, values, orders, spare) if has_orders else bought
+        if any_odd or stop - start > MOST_ROWS:
+            kind = kinds_of(start, stop, values)
+            if kind & ANY_INEXACT:
+                spares = spare, spare_values
+                value, ordered = added_in_order(start, stop, length, offset, first_period, times, values, *spares)
+                later_value = ordered if kind & INEXACT else later_value
+        sums[written, out.TOTAL], sums[written, out.REPEAT] = (
+            rounded(value, kind | kind >> RETURNED),
+            rounded(later_value, kind),
+        )
+        counts[written, out.NAME] = names[code, 0] if names.size else base + code
+        counts[written, out.SAMPLE] = names[code, 2] if names.size else 0
+        counts[written, out.FREQUENCY] = frequency
+        counts[written, out.FIRST_PERIOD], counts[written, out.LAST_PERIOD] = first_period, last_period
+        counts[written, out.FIRST_TIME], counts[written, out.LAST_TIME] = first_time, last_time
+        written += 1
+    return written
+
+
+@kernel
+def count_others(begin, end, dealt, begins, ends, letters, codes, names):
     """Count the rows of a piece whose text is not that of the row which stands for their customer."""
     others = 0
     for row in range(begin, end):
-        at = place_of(row, dealt, EXTRA + has_orders, n_keys, slots, known)
-        one, other = dealt[row, dealt.shape[1] - 1], known[slots[at] - 1, SAMPLE]
+        one, other = dealt[row, dealt.shape[1] - 1], names[codes[row - begin], 2]
         at, shift = begins[one], begins[other] - begins[one]
         last = ends[one] if ends[one] + shift == ends[other] else -1
         while at < last and letters[at] == letters[at + shift]:
             at += 1
         others += at != last
     return others
-
-
-@kernel
-def write_out(written, order, length, offset, known, ordered, counts, sums):
-    """Write what is known of the customers of a piece to the rows from `written` on."""
-    for customer in order:
-        counts[written, out.NAME] = known[customer, NAME]
-        counts[written, out.FREQUENCY] = known[customer, PERIODS] - 1
-        counts[written, out.FIRST_PERIOD] = known[customer, FIRST]
-        counts[written, out.LAST_PERIOD] = period_of(known[customer, LAST_TIME], length, offset)
-        counts[written, out.N_ORDERS] = known[customer, PURCHASES]
-        counts[written, out.FIRST_TIME] = known[customer, FIRST_TIME]
-        counts[written, out.LAST_TIME] = known[customer, LAST_TIME]
-        kind = known[customer, KIND]
-        units, rest = known[customer, LATER_MONEY], known[customer, LATER_MONEY + 1]
-        repeat = ordered[customer, out.REPEAT] if kind & INEXACT else money_of(units, rest)
-        units += known[customer, FIRST_MONEY] - known[customer, RETURNED_MONEY]
-        rest += known[customer, FIRST_MONEY + 1] - known[customer, RETURNED_MONEY + 1]
-        total = ordered[customer, out.TOTAL] if kind & ANY_INEXACT else money_of(units, rest)
-        sums[written, out.TOTAL] = rounded(total, kind | kind >> RETURNED)
-        sums[written, out.REPEAT] = rounded(repeat, kind)
-        counts[written, out.SAMPLE] = known[customer, SAMPLE]
-        written += 1
-
-
-@kernel
-def stream(
-    row, end, length, offset, low, direct, since, crowded, has_orders, n_keys, dealt, dealt_values,
-    slots, pairs, baskets, known, sizes,
-):  # fmt: skip
-    """Add up the rows of a piece until they end or a table is full; returns the next row.
-
-    `sizes` holds how many customers, pairs and baskets there are, and whether some amount is INEXACT. Where a piece is
-    `crowded`, rows of a customer are counted: beyond MOST_ROWS their amounts could overflow.
-    """
-    last = dealt.shape[1] - 1
-    first_key = known.shape[1] - n_keys
-    key = EXTRA + has_orders
-    calendar = first_key > CALENDAR
-    found, n_pairs, n_baskets, inexact = sizes[0], sizes[1], sizes[2], sizes[3]
-    most = known.shape[0] if direct else min(known.shape[0], slots.size // 2)
-    customer, name = -1, 0
-    while row < end and found < most and 2 * n_pairs < pairs.shape[0] and 2 * n_baskets < baskets.shape[0]:
-        if customer < 0 or dealt[row, ID] != name or n_keys > 0:
-            name = dealt[row, ID]
-            at = name - low  # the place of an id that has one of its own
-            if not direct:  # a call with arrays costs more than a look at the first place
-                at = np.int64(mix(name)) & (slots.size - 1)
-                if slots[at] > 0 and (
-                    known[slots[at] - 1, NAME] != name
-                    or (n_keys > 0 and known[slots[at] - 1, first_key] != dealt[row, key])
-                ):
-                    at = place_of(row, dealt, key, n_keys, slots, known)
-            customer = slots[at] - 1
-            if customer < 0:
-                customer = found
-                found += 1
-                slots[at] = found
-                for column in range(known.shape[1]):
-                    known[customer, column] = 0
-                known[customer, NAME], known[customer, SAMPLE] = name, dealt[row, last]
-                known[customer, FIRST], known[customer, FIRST_TIME], known[customer, LAST_TIME] = NEVER, NEVER, -NEVER
-                for part in range(n_keys):
-                    known[customer, first_key + part] = dealt[row, key + part]
-        value = dealt_values[row, VALUE]
-        amount = abs(value)
-        kind = kind_of(amount)
-        if crowded:
-            known[customer, ROWS] += 1
-            if known[customer, ROWS] > MOST_ROWS:
-                kind |= INEXACT
-        bought = math.copysign(1.0, value) > 0
-        if kind:
-            known[customer, KIND] |= kind if bought else kind << RETURNED
-            if kind & INEXACT:  # added in order, later
-                inexact = 1
-                amount = 0.0
-        column = RETURNED_MONEY
-        if bought:
-            time = dealt[row, TIME]  # periods of one length are told without a call
-            period = whole_periods(time + offset, length) if length else period_of(time, length, offset)
-            column = note_purchase(known, customer, time, period)
-            if calendar:
-                known[customer, PERIODS] += mark(known, customer, period - since)
-            else:
-                new = insert(pairs, customer, period)
-                known[customer, PERIODS] += new
-                n_pairs += new
-            new = insert(baskets, customer, dealt[row, EXTRA]) if has_orders else 1
-            known[customer, PURCHASES] += new
-            n_baskets += new if has_orders else 0
-        add_money(known, customer, column, amount)
-        row += 1
-    sizes[0], sizes[1], sizes[2], sizes[3] = found, n_pairs, n_baskets, inexact
-    return row

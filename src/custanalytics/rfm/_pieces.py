@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -69,12 +69,13 @@ def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, d
     the number of one of their rows stands for each customer, in the order of the texts.
     """
     split = _split(rows)
-    dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
+    split, dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
     since, periods = clock.index(reach[0]), clock.index(reach[1]) - clock.index(reach[0]) + 1
     words = -(-periods // 64) if periods <= MOST_MARKED else 0
     has_orders, n_keys = bool(rows.orders.size), int(rows.keys.size > 0)
     finish = Finish(
-        clock, split.low, split.shift, split.direct, since, words, has_orders, n_keys, bounds, dealt, rows.text
+        *(clock, split.low, split.shift, split.direct, reach[0], since, words, has_orders, n_keys),
+        *(bounds, dealt, rows.text),
     )
     parts = _jit.run(finish, split.pieces, size=PIECES_A_SLICE)
     del finish, dealt
@@ -144,8 +145,11 @@ def extent_of(values: np.ndarray) -> tuple[int, int]:
     return min(low for low, _ in found), max(high for _, high in found)
 
 
-def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Rows before `end` by piece, a row for each, the bounds of the pieces, and the first and last time."""
+def _deal(rows: Rows, split: Split, end: int) -> tuple[Split, np.ndarray, np.ndarray, tuple[int, int]]:
+    """The split, rows before `end` by piece, a row for each, the bounds of the pieces, and the first and last time.
+
+    Ids have no place of their own where times are so far apart that a row has no room for both.
+    """
     n = rows.ids.size
     counts = np.zeros((max(-(-n // ROWS_A_SLICE), 1), split.pieces), np.int64)
     reach = np.tile(np.array([end, NO_TIME], np.int64), (len(counts), 1))
@@ -158,12 +162,15 @@ def _deal(rows: Rows, split: Split, end: int) -> tuple[np.ndarray, np.ndarray, t
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
     numbered = rows.text.begins.size > 0
-    width = EXTRA + (rows.orders.size > 0) + (rows.keys.size > 0) + numbered
+    first = int(reach[:, 0].min())
+    last = max(first, int(reach[:, 1].max()))
+    split = replace(split, direct=split.direct and (last - first).bit_length() + split.shift < 63)
+    width = EXTRA + (not split.direct) + (rows.orders.size > 0) + (rows.keys.size > 0) + numbered
     dealt = np.empty((int(bounds[-1]), width), np.int64)
     more, out = (rows.orders, rows.keys, numbered), (places, dealt, dealt.view(float))
-    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *inputs, *more, out=out, size=ROWS_A_SLICE)
-    first, last = int(reach[:, 0].min()), int(reach[:, 1].max())
-    return dealt, bounds, (first, max(first, last))
+    how = (split.low, split.shift, split.direct, first)
+    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *how, *inputs[2:], *more, out=out, size=ROWS_A_SLICE)
+    return split, dealt, bounds, (first, last)
 
 
 def _table(
