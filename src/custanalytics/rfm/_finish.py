@@ -50,6 +50,11 @@ class Finish:
         frequency -1.
         """
         scratch = _Scratch(self, int(np.diff(self.bounds[start : stop + 1]).max()))
+        if self.direct:
+            room = min(int(self.bounds[stop] - self.bounds[start]), (stop - start) << self.shift)
+            counts, sums = np.empty((room, WIDTH), np.int64), np.empty((room, 2))
+            written = scratch.finish_ranges(start, stop, counts, sums)
+            return counts[:written], sums[:written]
         room = int(self.bounds[stop] - self.bounds[start]) // 8 + 64
         counts, sums = np.empty((room, WIDTH), np.int64), np.empty((room, 2))
         written = 0
@@ -69,7 +74,7 @@ class _Scratch:
     """Room for the rows of the largest piece."""
 
     def __init__(self, job: Finish, rows: int) -> None:
-        self.job = job
+        self.job, self.numbers = job, job.dealt.view(np.float64)
         self.codes = np.empty(rows, np.int32)
         self.times, self.spare = np.empty((2, rows), np.int64)
         self.values, self.spare_values = np.empty((2, rows))
@@ -80,14 +85,18 @@ class _Scratch:
         self.names = np.empty((0 if job.direct else SLOTS // 2, 3), np.int64)
         self.slots = np.zeros(0 if job.direct else SLOTS, np.int32)
 
+    def finish_ranges(self, start: int, stop: int, counts: np.ndarray, sums: np.ndarray) -> int:
+        """Finish pieces whose ids have places of their own; returns how many customers they have."""
+        job, clock, order = self.job, self.job.clock, np.empty(0, np.int64)
+        where = (start, stop, job.bounds, job.base(0), job.shift, job.first, job.since, clock.length, clock.offset)
+        inputs = (*where, job.has_orders, order, self.names, job.dealt, self.numbers)
+        columns = (self.codes, self.ends, self.times, self.values, self.orders)
+        room = (*self.looked_at, self.calendar, self.spare, self.spare_values)
+        return int(_jit.call(k.finish_ranges, *inputs, out=(*columns, *room, counts, sums)))
+
     def number(self, piece: int) -> int:
-        """Give the customers of a piece codes; returns how many there may be."""
+        """Number the customers of a piece by their names; returns how many there are."""
         job, (begin, end) = self.job, self.job.bounds[piece : piece + 2].tolist()
-        if job.direct:
-            self.ends.fill(0)
-            mask = self.ends.size - 1
-            _jit.call(k.number_by_place, begin, end, mask, job.dealt, out=(self.codes, self.ends))
-            return min(mask + 1, end - begin)
         self.slots.fill(0)
         row, found, key = begin, 0, EXTRA + 1 + job.has_orders if job.n_keys else 0
         while row < end:
@@ -96,7 +105,7 @@ class _Scratch:
             if 2 * found >= self.slots.size:
                 self.slots = _jit.call(k.more_slots, self.slots, self.names, found)
             out = (self.slots, self.names, self.codes, self.ends)
-            row, found = k.number_by_name(row, begin, end, found, job.n_keys, key, job.dealt, *out)
+            row, found = _jit.call(k.number_by_name, row, begin, end, found, job.n_keys, key, job.dealt, out=out)
         if job.text.begins.size:
             inputs = (job.dealt, job.text.begins, job.text.ends, job.text.letters, self.codes, self.names)
             if _jit.call(k.count_others, begin, end, *inputs):
@@ -106,20 +115,18 @@ class _Scratch:
     def add_up(self, piece: int, found: int, written: int, counts: np.ndarray, sums: np.ndarray) -> int:
         """Write the numbered customers of a piece to the rows from `written` on; returns the next row."""
         job, (begin, end) = self.job, self.job.bounds[piece : piece + 2].tolist()
-        ends = self.ends if job.direct else self.ends[:found]
-        names = self.names if job.direct else self.names[:found]
-        order, length, offset = self._order(piece, names[:, 0]), job.clock.length, job.clock.offset
-        columns = (ends, self.times[: end - begin], self.values[: end - begin], self.orders)
-        where = (job.shift if job.direct else 0, job.first, job.has_orders, EXTRA + (not job.direct), order)
-        inputs = (*where, job.dealt, job.dealt.view(np.float64), self.codes)
+        names, clock = self.names[:found], job.clock
+        order = self._order(piece, names[:, 0])
+        columns = (self.ends[:found], self.times[: end - begin], self.values[: end - begin], self.orders)
+        inputs = (0, job.first, job.has_orders, EXTRA + 1, order, job.dealt, self.numbers, self.codes)
         returns = _jit.call(k.put_together, begin, end, *inputs, out=columns)
-        settings = (order, job.base(piece), job.since, length, offset, returns, job.has_orders, names)
+        settings = (order, 0, job.since, clock.length, clock.offset, returns, job.has_orders, names)
         room = (*self.looked_at, self.calendar, self.spare, self.spare_values)
-        return int(k.add_up_customers(*settings, *columns, *room, written, counts, sums))
+        return int(_jit.call(k.add_up_customers, *settings, out=(*columns, *room, written, counts, sums)))
 
     def _order(self, piece: int, names: np.ndarray) -> np.ndarray:
         """The codes of a piece's customers in the order of their ids; empty where it is that of the codes."""
-        if self.job.direct or self.job.shift == HASHED:
+        if self.job.shift == HASHED:
             return np.empty(0, np.int64)
         names = names - self.job.base(piece)  # from 0 on
         order = np.argsort(names)

@@ -6,14 +6,14 @@ stream by. A customer's money is added so that the order of the rows changes no 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 
 DAY_US = 86_400_000_000
+NO_TIME = np.iinfo(np.int64).min
+SIZE, INFINITE = np.int64((1 << 63) - 1), np.int64(0x7FF << 52)  # bits of a double: all but the sign; those of inf
 HASHED = -1  # the shift that says: pieces by hash
 
 # A dealt row: its time, in its lowest bits the place of its id in the piece where ids have one, and its value; then its
@@ -69,36 +69,44 @@ def extent(start, stop, values):
 
 
 @kernel
-def count_rows(start, stop, size, lowest, end, low, shift, ids, times, values, counts, reach):
-    """Count the rows of a slice that go to each piece; returns how many have no id, time or finite value.
+def survey(start, stop, end, free, times, values):
+    """What there is in a slice, free of branches: rows to settle, rows after `end`, largest size, first and last time.
 
-    Rows at or after `end` go nowhere; `reach` takes the first and the last time of the others. `lowest` is the
-    smallest id that is one (0 where -1 means missing).
+    To be settled are rows before `end`: returns, and purchases of 0 where these are not `free` to count. The size is
+    inf where an amount is not finite. The last time is one before `end`, the least number where there is none.
     """
+    times, bits = times[start:stop], values[start:stop].view(np.int64)
+    wanted, after, largest, most = 0, 0, 0, np.int64(0 if free else 1)
+    first, last = end, NO_TIME
+    for row in range(bits.size):  # the bits of doubles without a sign are in their order
+        size = bits[row] & SIZE
+        largest = max(largest, size)
+        late = np.int64(times[row] >= end)
+        after += late
+        wanted += (np.int64(bits[row] < 0) | np.int64(size < most)) & (1 - late)
+        first, last = min(first, times[row]), max(last, NO_TIME if late else times[row])
+    return wanted, after, np.int64(min(largest, INFINITE)).view(np.float64), first, last
+
+
+@kernel
+def count_rows(start, stop, size, end, every, low, shift, ids, times, counts):
+    """Count the rows of a slice that go to each piece: those before `end`, which may be `every` row."""
     slot = start // size
     pieces = counts.shape[1]
-    no_time = np.iinfo(np.int64).min
-    bad = 0
-    first, last = reach[slot, 0], reach[slot, 1]
     for row in range(start, stop):
-        if ids[row] < lowest or times[row] == no_time or not math.isfinite(values[row]):
-            bad += 1
-        elif times[row] < end:
+        if every or times[row] < end:
             counts[slot, piece_of(ids[row], low, shift, pieces)] += 1
-            first, last = min(first, times[row]), max(last, times[row])
-    reach[slot, 0], reach[slot, 1] = first, last
-    return bad
 
 
 @kernel
 def deal_rows(
-    start, stop, size, end, low, shift, direct, first, ids, times, values, orders, keys, numbered,
+    start, stop, size, end, every, low, shift, direct, first, ids, times, values, orders, keys, numbered,
     places, dealt, dealt_values,
 ):  # fmt: skip
     """Copy the rows of a slice to their pieces, from the places that the counts left for this slice.
 
-    Times count from `first` on. `dealt_values` is `dealt` seen as float64. The number of a row comes last where
-    `numbered` is 1.
+    Dealt are those before `end`, which may be `every` row. Times count from `first` on. `dealt_values` is `dealt` seen
+    as float64. The number of a row comes last where `numbered` is 1.
     """
     slot = start // size
     pieces = places.shape[1]
@@ -106,7 +114,7 @@ def deal_rows(
     bits = shift if direct else 0
     mask = (1 << bits) - 1
     for row in range(start, stop):
-        if times[row] < end:
+        if every or times[row] < end:
             piece = piece_of(ids[row], low, shift, pieces)
             at = places[slot, piece]
             places[slot, piece] = at + 1

@@ -284,6 +284,28 @@ def add_up_customers(
 
 
 @kernel
+def finish_ranges(
+    start, stop, bounds, low, shift, first, since, length, offset, has_orders, order, names, dealt, dealt_values,
+    codes, ends, times, values, orders, periods, units, rests, calendar, spare, spare_values, counts, sums,
+):  # fmt: skip
+    """Finish pieces that are ranges of ids from `low` on, with a place for each; returns how many customers have rows."""
+    written = 0
+    for piece in range(start, stop):
+        begin, end = bounds[piece], bounds[piece + 1]
+        ends[:] = 0
+        number_by_place(begin, end, ends.size - 1, dealt, codes, ends)
+        returns = put_together(
+            begin, end, shift, first, has_orders, EXTRA, order, dealt, dealt_values, codes, ends, times, values, orders
+        )
+        written = add_up_customers(
+            order, low + (piece << shift), since, length, offset, returns, has_orders, names, ends,
+            times[: end - begin], values[: end - begin], orders, periods, units, rests, calendar, spare, spare_values,
+            written, counts, sums,
+        )  # fmt: skip
+    return written
+
+
+@kernel
 def count_others(begin, end, dealt, begins, ends, letters, codes, names):
     """Count the rows of a piece whose text is not that of the row which stands for their customer."""
     others = 0

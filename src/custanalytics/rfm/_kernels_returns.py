@@ -19,36 +19,24 @@ from custanalytics.rfm._kernels_pairing import OFF, ON, ORDER, PAIRINGS, claim, 
 # Fates of rows. AFTER and LEFT_OUT have their say after the pairing.
 PURCHASE, RETURNED, FREE, TOO_LITTLE, PAIRED, PARTLY, UNMATCHED, LEFT_OUT, AFTER = range(9)
 
-_SIZE, _INFINITE = np.int64((1 << 63) - 1), np.int64(0x7FF << 52)  # bits of a double: all but the sign; those of inf
-
-
-@kernel
-def survey(start, stop, end, free, times, values):
-    """Count the rows to settle before `end` and the rows from it on; also the largest size of an amount.
-
-    To be settled are returns, and purchases of 0 where these are not `free` to count. The size is inf where an amount
-    is not finite.
-    """
-    times, bits = times[start:stop], values[start:stop].view(np.int64)
-    wanted, after, largest, most = 0, 0, 0, np.int64(0 if free else 1)
-    for row in range(bits.size):  # free of branches; the bits of doubles without a sign are in their order
-        size = bits[row] & _SIZE
-        largest = max(largest, size)
-        late = np.int64(times[row] >= end)
-        after += late
-        wanted += (np.int64(bits[row] < 0) | np.int64(size < most)) & (1 - late)
-    return wanted, after, np.int64(min(largest, _INFINITE)).view(np.float64)
+LANES = 8
 
 
 @kernel
 def add_up(start, stop, coarse, fine, values):
     """Sums of the coarse and of the fine parts of some amounts, each exact and so the same in any order."""
-    big = small = 0.0
-    for row in range(start, stop):
+    big, small = np.zeros(LANES), np.zeros(LANES)  # so many at once, for one addition does not wait for another
+    whole = start + (stop - start) // LANES * LANES
+    for row in range(start, whole, LANES):
+        for lane in range(LANES):
+            part = (values[row + lane] + coarse) - coarse
+            big[lane] += part
+            small[lane] += ((values[row + lane] - part) + fine) - fine
+    for row in range(whole, stop):
         part = (values[row] + coarse) - coarse
-        big += part
-        small += ((values[row] - part) + fine) - fine
-    return big, small
+        big[0] += part
+        small[0] += ((values[row] - part) + fine) - fine
+    return big.sum(), small.sum()
 
 
 @kernel

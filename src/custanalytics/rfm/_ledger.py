@@ -204,14 +204,14 @@ def totals(rows: Rows, outcome: Outcome, end: int, table: dict[str, np.ndarray])
             mine = touched.fates == code
             fates[fate] = {name: exact_sum(each[mine]) for name, each in money.items()}
             fates[fate]["rows"] = int(mine.sum())
-    if outcome.n_after:
+    if outcome.look.n_after:
         amount = exact_sum(rows.values[rows.times >= end])
         fates["after cutoff"] |= {"amount": amount, "set_aside": amount}
-    fates["after cutoff"]["rows"] = outcome.n_after
+    fates["after cutoff"]["rows"] = outcome.look.n_after
     bought = fates["purchase"]
     others = [each for fate, each in fates.items() if fate != "purchase"]
     bought["rows"] = n - sum(int(each["rows"]) for each in others)
-    bought["amount"] = math.fsum([exact_sum(rows.values, outcome.largest), *(-each["amount"] for each in others)])
+    bought["amount"] = math.fsum([exact_sum(rows.values, outcome.look.largest), *(-each["amount"] for each in others)])
     bought["counted"] = bought["amount"] - bought["paired"] - bought["set_aside"]
     ordered = {fate: {name: each[name] for name in ("rows", *MONEY)} for fate, each in fates.items()}
     return Ledger(

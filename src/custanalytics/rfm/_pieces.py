@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from custanalytics import _jit
-from custanalytics._frames import NO_TIME
+from custanalytics.rfm import _kernels as k
 from custanalytics.rfm._clock import Clock
 from custanalytics.rfm._finish import Finish, SharedHashError
-from custanalytics.rfm._kernels import EXTRA, FREQUENCY, HASHED, NAME, SAMPLE, arrange, count_rows, deal_rows, extent
+from custanalytics.rfm._kernels import FREQUENCY, HASHED, NAME, SAMPLE
 from custanalytics.rfm._text import Text, folded
 
 ROWS_A_PIECE = 1 << 15
@@ -57,24 +57,53 @@ class Split:
     direct: bool
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What one look at all rows tells of those before an end, and of those after it."""
+
+    n_wanted: int  # before the end, that have something to settle
+    n_after: int
+    largest: float  # size of an amount; inf where one is not finite
+    first: int  # time before the end, or the end
+    last: int  # time before the end, or NO_TIME
+    sound: bool  # whether every row has a customer, a time and a finite amount
+
+
 class BadRowsError(Exception):
     """Some rows have no id, no time or no finite value."""
 
 
-def summarise(rows: Rows, clock: Clock, last_period: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Sum up the events up to the end of a period.
+def survey(rows: Rows, end: int, free: bool = True) -> Survey:
+    """Look at all rows once; purchases of 0 that are not `free` to count are to be settled, as returns are."""
+    found = _jit.run(k.survey, rows.ids.size, end, free, rows.times, rows.values, size=ROWS_A_SLICE)
+    wanted, after, sizes, firsts, lasts = zip(*found, strict=True) if found else ((), (), (), (), ())
+    largest, first = max(sizes, default=0.0), min(firsts, default=end)
+    identified = not (rows.coded and rows.ids.size and int(rows.ids.min()) < 0)
+    sound = bool(np.isfinite(largest)) and first != k.NO_TIME and identified
+    return Survey(sum(wanted), sum(after), largest, first, max(lasts, default=k.NO_TIME), sound)
+
+
+def summarise(
+    rows: Rows, clock: Clock, last_period: int, look: Survey | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Sum up the events up to the end of a period; `look` is the survey of them, where there has been one.
 
     Returns the ids of customers with a purchase in ascending order, the columns of the table, and the ids of
     customers with nothing but returns. Where customers have two numbers, ids are pairs of them; where they have a text,
     the number of one of their rows stands for each customer, in the order of the texts.
     """
-    split = _split(rows)
-    split, dealt, bounds, reach = _deal(rows, split, clock.start(last_period + 1))
-    since, periods = clock.index(reach[0]), clock.index(reach[1]) - clock.index(reach[0]) + 1
+    end = clock.start(last_period + 1)
+    look = survey(rows, end) if look is None else look
+    if not look.sound:
+        raise BadRowsError
+    split = _split(rows, look)
+    dealt, bounds = _deal(rows, split, end, look)
+    since = clock.index(look.first)
+    periods = clock.index(max(look.first, look.last)) - since + 1
     words = -(-periods // 64) if periods <= MOST_MARKED else 0
     has_orders, n_keys = bool(rows.orders.size), int(rows.keys.size > 0)
     finish = Finish(
-        *(clock, split.low, split.shift, split.direct, reach[0], since, words, has_orders, n_keys),
+        *(clock, split.low, split.shift, split.direct, look.first, since, words, has_orders, n_keys),
         *(bounds, dealt, rows.text),
     )
     parts = _jit.run(finish, split.pieces, size=PIECES_A_SLICE)
@@ -104,10 +133,11 @@ def _order(rows: Rows, counts: np.ndarray) -> np.ndarray:
     return np.lexsort((seconds, firsts)) if alike else order
 
 
-def _split(rows: Rows) -> Split:
+def _split(rows: Rows, look: Survey) -> Split:
     """Ranges of ids where those of a sample spread evenly over them, else pieces by hash.
 
-    Which it is changes no bit of the table; ranges leave little to sort, and narrow ones nothing.
+    Which it is changes no bit of the table; ranges leave little to sort, and narrow ones nothing, unless times are so
+    far apart that one word of a row has no room for its time and for the place of its id.
     """
     n = rows.ids.size
     wanted = min(max(n // ROWS_A_PIECE, 1), MOST_PIECES)
@@ -119,7 +149,8 @@ def _split(rows: Rows) -> Split:
     pieces = ((high - low) >> shift) + 1
     if not _are_even(rows.ids, low, shift, pieces):
         return by_hash
-    direct = not rows.keys.size and (1 << shift) <= min(WIDEST_RANGE, 1024 + 8 * n // pieces)
+    roomy = max(look.last - look.first, 0).bit_length() + shift < 63
+    direct = roomy and not rows.keys.size and (1 << shift) <= min(WIDEST_RANGE, 1024 + 8 * n // pieces)
     return Split(low - 2**64 if low >= 2**63 else low, shift, pieces, direct)
 
 
@@ -141,36 +172,26 @@ def tell_apart(numbers: np.ndarray) -> bool:
 
 def extent_of(values: np.ndarray) -> tuple[int, int]:
     """The smallest and the largest of some whole numbers, at least one."""
-    found = _jit.run(extent, values.size, values, size=ROWS_A_SLICE)
+    found = _jit.run(k.extent, values.size, values, size=ROWS_A_SLICE)
     return min(low for low, _ in found), max(high for _, high in found)
 
 
-def _deal(rows: Rows, split: Split, end: int) -> tuple[Split, np.ndarray, np.ndarray, tuple[int, int]]:
-    """The split, rows before `end` by piece, a row for each, the bounds of the pieces, and the first and last time.
-
-    Ids have no place of their own where times are so far apart that a row has no room for both.
-    """
+def _deal(rows: Rows, split: Split, end: int, look: Survey) -> tuple[np.ndarray, np.ndarray]:
+    """Rows before `end` by piece, a row for each, and the bounds of the pieces."""
     n = rows.ids.size
     counts = np.zeros((max(-(-n // ROWS_A_SLICE), 1), split.pieces), np.int64)
-    reach = np.tile(np.array([end, NO_TIME], np.int64), (len(counts), 1))
-    lowest = 0 if rows.coded else int(np.iinfo(np.int64).min)
-    inputs = (split.low, split.shift, rows.ids.view(np.int64), rows.times, rows.values)
-    bad = _jit.run(count_rows, n, ROWS_A_SLICE, lowest, end, *inputs, out=(counts, reach), size=ROWS_A_SLICE)
-    if any(bad):
-        raise BadRowsError
+    which, log = (end, not look.n_after, split.low, split.shift), (rows.ids.view(np.int64), rows.times)
+    _jit.run(k.count_rows, n, ROWS_A_SLICE, *which, *log, out=(counts,), size=ROWS_A_SLICE)
     places = np.concatenate(([0], np.cumsum(counts.T)))
     bounds = places[:: counts.shape[0]].copy()
     places = np.ascontiguousarray(places[:-1].reshape(counts.shape[::-1]).T)
     numbered = rows.text.begins.size > 0
-    first = int(reach[:, 0].min())
-    last = max(first, int(reach[:, 1].max()))
-    split = replace(split, direct=split.direct and (last - first).bit_length() + split.shift < 63)
-    width = EXTRA + (not split.direct) + (rows.orders.size > 0) + (rows.keys.size > 0) + numbered
+    width = k.EXTRA + (not split.direct) + (rows.orders.size > 0) + (rows.keys.size > 0) + numbered
     dealt = np.empty((int(bounds[-1]), width), np.int64)
-    more, out = (rows.orders, rows.keys, numbered), (places, dealt, dealt.view(float))
-    how = (split.low, split.shift, split.direct, first)
-    _jit.run(deal_rows, n, ROWS_A_SLICE, end, *how, *inputs[2:], *more, out=out, size=ROWS_A_SLICE)
-    return split, dealt, bounds, (first, last)
+    inputs = (*which, split.direct, look.first, *log, rows.values, rows.orders, rows.keys, numbered)
+    out = (places, dealt, dealt.view(float))
+    _jit.run(k.deal_rows, n, ROWS_A_SLICE, *inputs, out=out, size=ROWS_A_SLICE)
+    return dealt, bounds
 
 
 def _table(
@@ -214,11 +235,11 @@ def _table(
         for at in range(start, stop):
             out = tuple(column[starts[at] : starts[at + 1]] for column in (ids, *table.values()))
             size = int(starts[at + 1] - starts[at])
-            _jit.call(arrange, 0, size, first, second, last_period, *clock.scale, orders[at], *parts[at], out=out)
+            _jit.call(k.arrange, 0, size, first, second, last_period, *clock.scale, orders[at], *parts[at], out=out)
 
     if len(parts) == 1:
         inputs = (first, second, last_period, *clock.scale, orders[0], *parts[0])
-        _jit.run(arrange, len(ids), *inputs, out=(ids, *table.values()))
+        _jit.run(k.arrange, len(ids), *inputs, out=(ids, *table.values()))
     else:
         _jit.run(write, len(parts), size=1)
     for column in ("first_seen", "last_seen"):

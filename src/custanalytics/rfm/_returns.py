@@ -16,7 +16,7 @@ from custanalytics.exceptions import InvalidDataError
 from custanalytics.rfm import _kernels_returns as k
 from custanalytics.rfm._contenders import contenders, has_others
 from custanalytics.rfm._order_policy import OrderPolicy
-from custanalytics.rfm._pieces import Rows
+from custanalytics.rfm._pieces import Rows, Survey, survey
 from custanalytics.rfm._rows import numbered
 
 FATES = (
@@ -143,8 +143,7 @@ def _settle_all(
 class Outcome:
     """What became of the rows of a log: `at` are those of customers with returns, `settled` is what became of them."""
 
-    n_after: int
-    largest: float
+    look: Survey
     at: np.ndarray
     settled: Settled | None
 
@@ -156,14 +155,10 @@ def settle_log(frame: nw.DataFrame[Any], rows: Rows, end: int, policy: OrderPoli
     """
     n = rows.ids.size
     free = bool(policy.count_free)
-    inputs = (end, free, rows.times, rows.values)
-    found = _jit.run(k.survey, n, *inputs, size=ROWS_A_SLICE)
-    wanted, n_after = sum(each[0] for each in found), sum(each[1] for each in found)
-    largest = max((each[2] for each in found), default=0.0)
-    nothing = Outcome(n_after, largest, np.empty(0, np.int64), None)
-    if not wanted or not sound(rows, largest):
-        return rows, nothing
-    at = _affected(rows, end, free, wanted)
+    look = survey(rows, end, free)
+    if not look.n_wanted or not look.sound:
+        return rows, Outcome(look, np.empty(0, np.int64), None)
+    at = _affected(rows, end, free, look.n_wanted)
     products, quantities = _details(frame, at)
     orders = rows.orders[at] if rows.orders.size else None
     if orders is not None and policy.cancellation_prefix and "order" in policy.match:
@@ -173,16 +168,7 @@ def settle_log(frame: nw.DataFrame[Any], rows: Rows, end: int, policy: OrderPoli
         _refuse(frame, n, at[settled.unmatched])
     values = rows.values.copy()
     values[at] = settled.values
-    return replace(rows, values=values), Outcome(n_after, largest, at, settled)
-
-
-def sound(rows: Rows, largest: float) -> bool:
-    """Whether every row has a customer, a time and a finite amount; `largest` is the largest size of an amount."""
-    return (
-        bool(np.isfinite(largest))
-        and not (rows.coded and rows.ids.size and int(rows.ids.min()) < 0)
-        and not (rows.times.size and int(rows.times.min()) == _frames.NO_TIME)
-    )
+    return replace(rows, values=values), Outcome(look, at, settled)
 
 
 def _affected(rows: Rows, end: int, free: bool, wanted: int) -> np.ndarray:

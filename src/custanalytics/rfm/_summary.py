@@ -22,8 +22,8 @@ from custanalytics.rfm._clock import PERIODS, Clock
 from custanalytics.rfm._finish import SharedHashError
 from custanalytics.rfm._ledger import Ledger, row_by_row, totals
 from custanalytics.rfm._order_policy import OrderPolicy, resolve
-from custanalytics.rfm._pieces import BadRowsError, extent_of, summarise
-from custanalytics.rfm._returns import settle_log, sound, unmatched_of
+from custanalytics.rfm._pieces import BadRowsError, extent_of, summarise, survey
+from custanalytics.rfm._returns import settle_log, unmatched_of
 from custanalytics.rfm._rows import log_rows, refuse_bad_rows, refuse_endless_sums, table_ids, warn_of_left_out
 from custanalytics.rfm._updating import Updating
 
@@ -246,7 +246,7 @@ class RFMSummary(Updating, FrameTransformer, BaseEstimator):
         clock, last_period = self._cutoff()
         end = clock.start(last_period + 1)
         _, outcome = settle_log(frame, rows, end, resolve(self.policy) or OrderPolicy(match=()))
-        if not sound(rows, outcome.largest):
+        if not outcome.look.sound:
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
         columns = row_by_row(rows, outcome, end, clock)
         return self._give(_frames.build(frame, {name: frame[name] for name in (CUSTOMER_ID, TIMESTAMP)} | columns))
@@ -284,14 +284,14 @@ class RFMSummary(Updating, FrameTransformer, BaseEstimator):
         clock, last_period = self._cutoff()
         end, policy = clock.start(last_period + 1), resolve(self.policy)
         net, outcome = settle_log(frame, rows, end, policy) if policy is not None else (rows, None)
+        look = survey(rows, end) if outcome is None else outcome.look
         try:
-            ids, columns, left_out = summarise(net, clock, last_period)
+            ids, columns, left_out = summarise(net, clock, last_period, look)
         except SharedHashError:  # returns were perhaps settled for two customers as if they were one
             return self._summed(frame, hashed=False)
         except BadRowsError:
             refuse_bad_rows(frame, ids=rows.ids if rows.coded else None, times=rows.times, values=rows.values)
-        largest = outcome.largest if outcome is not None else np.abs(columns["total_value"]).max(initial=0.0)
-        refuse_endless_sums(float(largest), rows.ids.size)
+        refuse_endless_sums(look.largest, rows.ids.size)
         ledger = totals(rows, outcome, end, columns) if outcome is not None else None
         table = _frames.build(frame, {CUSTOMER_ID: table_ids(frame, ids, names), **columns})
         return table, table_ids(frame, left_out, names), ledger
