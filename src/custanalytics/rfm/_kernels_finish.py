@@ -288,7 +288,7 @@ def finish_ranges(
     start, stop, bounds, low, shift, first, since, length, offset, has_orders, order, names, dealt, dealt_values,
     codes, ends, times, values, orders, periods, units, rests, calendar, spare, spare_values, counts, sums,
 ):  # fmt: skip
-    """Finish pieces that are ranges of ids from `low` on, with a place for each; returns how many customers have rows."""
+    """Finish pieces that are ranges of ids from `low` on, with a place for each; returns how many customers come."""
     written = 0
     for piece in range(start, stop):
         begin, end = bounds[piece], bounds[piece + 1]
