@@ -30,8 +30,8 @@ TOTAL, REPEAT = range(2)
 def piece_of(value, low, shift, pieces):
     """The piece that an id is dealt to: by ranges of 2**shift ids from `low`, or by the high bits of its hash."""
     if shift >= 0:
-        return np.int64((np.uint64(value) - np.uint64(low)) >> np.uint64(shift))
-    return np.int64(((mix(value) >> np.uint64(32)) * np.uint64(pieces)) >> np.uint64(32))
+        return (np.uint64(value) - np.uint64(low)) >> np.uint64(shift)
+    return ((mix(value) >> np.uint64(32)) * np.uint64(pieces)) >> np.uint64(32)
 
 
 @kernel
@@ -93,7 +93,7 @@ def count_rows(start, stop, size, end, every, low, shift, ids, times, counts):
     """Count the rows of a slice that go to each piece: those before `end`, which may be `every` row."""
     slot = start // size
     pieces = counts.shape[1]
-    for row in range(start, stop):
+    for row in range(np.uint64(start), np.uint64(stop)):
         if every or times[row] < end:
             counts[slot, piece_of(ids[row], low, shift, pieces)] += 1
 
@@ -113,11 +113,11 @@ def deal_rows(
     named, has_orders, has_keys = not direct, orders.size > 0, keys.size > 0
     bits = shift if direct else 0
     mask = (1 << bits) - 1
-    for row in range(start, stop):
+    for row in range(np.uint64(start), np.uint64(stop)):
         if every or times[row] < end:
             piece = piece_of(ids[row], low, shift, pieces)
-            at = places[slot, piece]
-            places[slot, piece] = at + 1
+            at = np.uint64(places[slot, piece])
+            places[slot, piece] = at + np.uint64(1)
             dealt[at, WHEN] = (times[row] - first) << bits | (ids[row] - low) & mask
             dealt_values[at, VALUE] = values[row]
             if named:
@@ -139,8 +139,8 @@ def arrange(
 
     A duration is periods · scale / unit.
     """
-    for row in range(start, stop):
-        at = order[row] if order.size > 0 else row
+    for row in range(np.uint64(start), np.uint64(stop)):
+        at = np.uint64(order[row]) if order.size > 0 else row
         ids[row, 0], ids[row, ids.shape[1] - 1] = counts[at, first_name], counts[at, second_name]
         count = counts[at, FREQUENCY]
         first, last = counts[at, FIRST_PERIOD], counts[at, LAST_PERIOD]

@@ -38,7 +38,7 @@ def is_return(value):
 def number_by_place(begin, end, mask, dealt, codes, ends):
     """Give each row of a piece the code of its customer, which is written in the row, and count the rows of each."""
     for row in range(begin, end):
-        code = dealt[row, WHEN] & mask
+        code = np.uint32(dealt[row, WHEN] & mask)
         codes[row - begin] = code
         ends[code] += 1
 
@@ -111,8 +111,8 @@ def put_together(
         ends[code] = before
         before += size
     for row in range(begin, end):
-        code = codes[row - begin]
-        at = ends[code]
+        code = np.uint32(codes[row - begin])
+        at = np.uint32(ends[code])
         ends[code] = at + 1
         times[at] = (dealt[row, WHEN] >> bits) + first
         values[at] = dealt_values[row, VALUE]
@@ -127,8 +127,7 @@ def look_at(times, values, length, offset, periods, units, rests):
     """The periods of some rows, and the units and rests of their amounts; returns whether an amount is odd."""
     odd = 0
     for row in range(times.size):  # several at once: nothing here is a branch
-        amount = abs(values[row])
-        scaled = amount * 1024.0
+        amount, scaled = abs(values[row]), values[row] * 1024.0
         units[row] = np.int64(scaled)
         rests[row] = np.int64((scaled - np.int64(scaled)) * 2.0**52)
         steps = np.rint(amount * STEPS)
@@ -146,7 +145,7 @@ def look_at(times, values, length, offset, periods, units, rests):
 def span_of(start, stop, returns, times, values):
     """How many purchases a customer has, and the first and the last time of one."""
     bought, first, last = stop - start, NEVER, -NEVER
-    for row in range(start, stop):
+    for row in range(np.uint64(start), np.uint64(stop)):
         if returns and is_return(values[row]):
             bought -= 1
         else:
@@ -244,18 +243,19 @@ def add_up_customers(
                 odd = look_at(times[row:seen], values[row:seen], length, offset, periods, units, rests)
             any_odd |= odd
             until = min(stop, seen)
-            for at in range(row - shift, until - shift):
-                sign = -np.int64(is_return(values[shift + at]))
-                total += (units[at] ^ sign) - sign
-                total_rest += (rests[at] ^ sign) - sign
+            for at in range(np.uint64(row - shift), np.uint64(until - shift)):
+                sign = -np.int64(returns and is_return(values[np.uint64(shift) + at]))
+                total += units[at]
+                total_rest += rests[at]
                 later = -np.int64(periods[at] != first_period) & ~sign
                 repeat += units[at] & later
                 repeat_rest += rests[at] & later
                 if calendar.size:
                     day = periods[at] - since
                     bit = (1 + sign) << (day & 63)
-                    before = calendar[day >> 6]
-                    calendar[day >> 6] = before | bit
+                    word = np.uint64(day >> 6)
+                    before = calendar[word]
+                    calendar[word] = before | bit
                     frequency += (bit & ~before) != 0
             total, total_rest = total + (total_rest >> 52), total_rest & ((1 << 52) - 1)
             repeat, repeat_rest = repeat + (repeat_rest >> 52), repeat_rest & ((1 << 52) - 1)

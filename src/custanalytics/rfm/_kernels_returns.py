@@ -19,23 +19,19 @@ from custanalytics.rfm._kernels_pairing import OFF, ON, ORDER, PAIRINGS, claim, 
 # Fates of rows. AFTER and LEFT_OUT have their say after the pairing.
 PURCHASE, RETURNED, FREE, TOO_LITTLE, PAIRED, PARTLY, UNMATCHED, LEFT_OUT, AFTER = range(9)
 
-LANES = 8
+LANES = 64
 
 
 @kernel
 def add_up(start, stop, coarse, fine, values):
     """Sums of the coarse and of the fine parts of some amounts, each exact and so the same in any order."""
-    big, small = np.zeros(LANES), np.zeros(LANES)  # so many at once, for one addition does not wait for another
-    whole = start + (stop - start) // LANES * LANES
-    for row in range(start, whole, LANES):
-        for lane in range(LANES):
-            part = (values[row + lane] + coarse) - coarse
+    big, small = np.zeros(LANES), np.zeros(LANES)  # one for each of so many rows, which are added at once
+    for begin in range(start, stop, LANES):
+        some = values[begin : min(begin + LANES, stop)]
+        for lane in range(some.size):
+            part = (some[lane] + coarse) - coarse
             big[lane] += part
-            small[lane] += ((values[row + lane] - part) + fine) - fine
-    for row in range(whole, stop):
-        part = (values[row] + coarse) - coarse
-        big[0] += part
-        small[0] += ((values[row] - part) + fine) - fine
+            small[lane] += ((some[lane] - part) + fine) - fine
     return big.sum(), small.sum()
 
 

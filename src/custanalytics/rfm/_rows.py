@@ -15,9 +15,10 @@ from custanalytics._columns import AMOUNT, CUSTOMER_ID, ORDER_ID, QUANTITY, TIME
 from custanalytics._params import offenders, warn
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError
 from custanalytics.rfm._alphabet import Alphabet
-from custanalytics.rfm._pieces import Rows, tell_apart
+from custanalytics.rfm._pieces import Rows, extent_of, tell_apart
 from custanalytics.rfm._text import Text, folded, read_text, write_text
 
+MINUS_ZERO = int(np.iinfo(np.int64).min)  # as a whole number: the bits of no other double are less
 BAD_ROWS_REMEDY = ". Run the log through TransactionValidator first: it sets such rows aside with their reasons."
 
 
@@ -51,7 +52,7 @@ def log_rows(frame: nw.DataFrame[Any], hashed: bool = False) -> tuple[Rows, Name
     if QUANTITY in frame.columns:
         returned = _frames.floats(frame, QUANTITY) < 0
         values = np.where(returned, -np.abs(values), values + 0.0)
-    elif values.size and not values.all():
+    elif values.size and extent_of(values.view(np.int64))[0] == MINUS_ZERO:
         values = values + 0.0  # a purchase of -0.0 is one of 0.0; the minus sign means a return
     return Rows(ids, _frames.times(frame), values, _orders(frame), keys, coded, text or Text(), both), names
 
