@@ -204,8 +204,7 @@ CASES = [
         agree=summaries_agree,
         small=1_000_000,
         sizes=(100_000, 1_000_000, 10_000_000),
-        floors={"polars": 2, "duckdb": 2, "lifetimes": 5},
-        slow={"lifetimes": 1_000_000},
+        floors={"polars": 4, "duckdb": 4, "lifetimes": 12},
     ),
     *(
         Case(

@@ -41,7 +41,7 @@ def write_numbers(start, stop, split, begins, ends, letters, may_end, rank, weig
     for block in range(start, stop, BLOCK):
         rows = range(block, min(block + BLOCK, stop))
         fetch(rows, begins, ends, letters, first)
-        for row in rows:
+        for row in range(np.uint64(rows.start), np.uint64(rows.stop)):
             begin, size = np.uint64(begins[row]), ends[row] - begins[row]
             if size > places or (size < places and may_end[size] == 0):
                 return 1

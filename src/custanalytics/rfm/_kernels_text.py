@@ -8,6 +8,7 @@ from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 
 BLOCK = 64  # rows of which the texts are fetched together
+NEXT = 64  # bytes from one text to the next, in the mean, up to which they lie one behind the other
 NEAR = 12  # bytes of a text that stand in its view
 
 
@@ -58,8 +59,10 @@ def hash_rows(start, stop, seed, begins, ends, letters, hashes):
 def fetch(rows, begins, ends, letters, out):
     """Touch texts that lie about in memory, so that they are fetched together and not one after the other.
 
-    What is written to `out` is but to be overwritten.
+    Those that lie one behind the other come by themselves. What is written to `out` is but to be overwritten.
     """
+    if abs(begins[rows.stop - 1] - begins[rows.start]) < NEXT * BLOCK:
+        return
     for row in rows:
         if begins[row] < ends[row]:
             out[row] = letters[np.uint64(begins[row])] + letters[np.uint64(ends[row] - 1)]
