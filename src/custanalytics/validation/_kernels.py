@@ -119,7 +119,7 @@ def screen(
     """
     hashes, span = np.empty(stop - start, np.uint64), np.empty(2, np.int64)
     heads = np.zeros(ends.shape[1] + 1, np.int64)
-    low, high, clock = np.int64(window[2]), np.int64(window[0]), np.int64(0)
+    low, high, clock, sound = np.int64(window[2]), np.int64(window[0]), np.int64(0), True
     for begin in range(start, stop, _BLOCK):
         end = min(begin + _BLOCK, stop)
         some, many = slice(begin, end), slice(begin, end if quantities.size else begin)
@@ -133,6 +133,7 @@ def screen(
                 for row in range(begin, end):
                     clock |= times[row] % DAY
             continue
+        sound = False
         for row in range(begin, end):
             found = np.int64(faults[row])
             for placeholder in placeholders:
@@ -159,16 +160,17 @@ def screen(
             if not found & wrong:
                 clock |= time % DAY
                 hashes[row - start] = hash_row(ids[row], exact[row], amount)
-    for row in range(start, stop):
-        if not np.int64(faults[row]) & wrong:
-            heads[np.int64(hashes[row - start] >> np.uint64(shift)) + 1] += 1
+    first = np.uint64(start)
+    for row in range(first, np.uint64(stop)):
+        if sound or not np.int64(faults[row]) & wrong:
+            heads[(hashes[row - first] >> np.uint64(shift)) + np.uint64(1)] += 1
     for part in range(1, heads.size):
         heads[part] += heads[part - 1]
-    for row in range(start, stop):
-        if not np.int64(faults[row]) & wrong:
-            mixed = hashes[row - start]
-            part = np.int64(mixed >> np.uint64(shift))
-            words[start + heads[part]] = (mixed << np.uint64(32)) | np.uint64(row + 1)
+    for row in range(first, np.uint64(stop)):
+        if sound or not np.int64(faults[row]) & wrong:
+            mixed = hashes[row - first]
+            part = mixed >> np.uint64(shift)
+            words[first + np.uint64(heads[part])] = (mixed << np.uint64(32)) | (row + np.uint64(1))
             heads[part] += 1
     slot = start // size
     for part in range(ends.shape[1]):
@@ -186,7 +188,7 @@ def share_hash_in_part(part, size, ends, words, slots, alike):
     mask, room, found = np.uint64(slots.size - 1), slots.size // 2, 0
     for piece in range(ends.shape[0]):
         begin = ends[piece, part - 1] if part else 0
-        for k in range(piece * size + begin, piece * size + ends[piece, part]):
+        for k in range(np.uint64(piece * size + begin), np.uint64(piece * size + ends[piece, part])):
             word = words[k]
             at = (word >> np.uint64(32)) & mask
             while slots[at] and (slots[at] ^ word) >> np.uint64(32):
@@ -197,8 +199,8 @@ def share_hash_in_part(part, size, ends, words, slots, alike):
                 if room == 0:
                     return -1
             else:
-                alike[np.int64(slots[at] & np.uint64(_LOW)) - 1] = True
-                alike[np.int64(word & np.uint64(_LOW)) - 1] = True
+                alike[(slots[at] & np.uint64(_LOW)) - np.uint64(1)] = True
+                alike[(word & np.uint64(_LOW)) - np.uint64(1)] = True
                 found += 1
     return found
 
@@ -221,10 +223,16 @@ def share_hash(start, stop, size, ends, words, alike):
 def count_days(start, stop, times, low, share, counts):
     """Count the rows of each day from `low` on (as days since 1970) in the share of the rows that the slice is."""
     slot = start // share
-    for row in range(start, stop):
-        day = times[row] // DAY - low
-        if 0 <= day < counts.shape[1]:
-            counts[slot, day] += 1
+    days, n = np.empty(_BLOCK, np.int64), counts.shape[1]
+    for begin in range(start, stop, _BLOCK):
+        some = times[begin : min(begin + _BLOCK, stop)]
+        for row in range(some.size):  # several at once: a division would not be
+            day = np.int64(some[row] * (1.0 / DAY))
+            rest = some[row] - day * DAY
+            days[row] = day + np.int64(rest >= DAY) - np.int64(rest < 0) - low
+        for row in range(some.size):
+            if 0 <= days[row] < n:
+                counts[slot, np.uint64(days[row])] += 1
 
 
 @kernel
