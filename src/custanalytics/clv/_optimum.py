@@ -14,7 +14,7 @@ BOUNDARY = BOX - 7.0  # a scaled parameter beyond 1e7 or below 1e-7 stands for a
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 CLEAR = 1.0  # variance of a log-parameter below which the data determine it, wherever it is
 SHORT = 0.1  # standard deviations over which the objective is differenced for its skewness
-SKEWED = 0.9  # from there on the skewness is wanted of all rows
+SKEWED = 1.5  # from there on, where an end of 90 % is far away or nowhere, the skewness is told by all rows
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,18 @@ def directions(covariance: np.ndarray) -> np.ndarray:
 def skewness(objectives: Sequence[Objective], logs: np.ndarray, along: np.ndarray) -> np.ndarray:
     """Third derivatives of minus the objective along some directions, one a column; 0 where they are not known.
 
-    By the first of the objectives, the roughest, by which nothing is so skewed that it takes a better one.
+    By the first of the objectives, the roughest; what is very skewed by the next ones, too.
     """
-    result = np.zeros(along.shape[1])
+    result, wanted = np.zeros(along.shape[1]), along.any(axis=0)
     for objective in objectives:
-        gradient = objective(logs)[1]
-        for at in np.flatnonzero(along.any(axis=0)):
+        gradient = objective(logs)[1] if wanted.any() else logs
+        for at in np.flatnonzero(wanted):
             step = SHORT * along[:, at]
             with np.errstate(all="ignore"):
                 bend = objective(logs + step)[1] - 2.0 * gradient + objective(logs - step)[1]
                 third = -float(bend @ along[:, at]) / SHORT**2
             result[at] = third if np.isfinite(third) else 0.0
-        if (np.abs(result) <= SKEWED).all():
-            break
+        wanted &= np.abs(result) > SKEWED
     return result
 
 
