@@ -153,6 +153,29 @@ def test_summary_is_endless_around_what_the_data_leave_open():
     assert not found.isna().any(axis=None)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning", "ignore::custanalytics.exceptions.FitWarning")
+def test_summary_of_a_covariate_that_does_not_vary_does_not_warn():
+    model = BetaGeoModel(rate_covariates=("shop",)).fit(simulated(300) | {"shop": np.ones(300)})
+    found = model.summary().set_index("parameter").loc["rate:shop"]
+    assert found.tolist() == [0.0, np.inf, -np.inf, np.inf]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_errors_and_intervals_go_with_the_unit_where_variances_are_beyond_floats(unit):
+    table = simulated(300)
+    scaled = table | {name: unit * table[name] for name in ("recency", "T")}
+    found, moved = (NBDModel().fit(each).summary().set_index("parameter") for each in (table, scaled))
+    assert moved.loc["alpha"].tolist() == pytest.approx((unit * found.loc["alpha"]).tolist(), rel=1e-6, abs=0.0)
+
+
+@pytest.mark.filterwarnings("ignore::custanalytics.exceptions.FitWarning")
+def test_curvature_that_rounding_leaves_without_an_inverse_leaves_all_open():
+    table = {"frequency": [0.0, 0.0], "recency": [0.0, 0.0], "T": [7.0, 1.0]}
+    model = ParetoNBDModel().fit(table, sample_weight=[1e100, 1e100])
+    assert not model.summary().isna().any(axis=None)
+
+
 def test_summary_of_spend_that_goes_with_the_rate():
     rng = np.random.default_rng(5)
     table = simulated(400, seed=5) | {"monetary_value": rng.gamma(3.0, 10.0, 400)}

@@ -182,7 +182,7 @@ class LikelihoodModel(Posterior, Inference):
         self.n_iter_, self.converged_ = optimum.n_iter, optimum.converged
         self.covariance_ = _fit.of_natural(shape.covariance, slopes)
         names = tuple(self._estimates())
-        self.standard_errors_ = dict(zip(names, np.sqrt(np.diag(self.covariance_)).tolist(), strict=True))
+        self.standard_errors_ = dict(zip(names, _fit.errors(shape.covariance, slopes).tolist(), strict=True))
         self._skewness = dict(zip(names, shape.skewness.tolist(), strict=True))
         self.undetermined_ = tuple(name for name, flat in zip(names, shape.undetermined, strict=True) if flat)
 

@@ -22,6 +22,7 @@ from custanalytics.clv._optimum import Optimum as Optimum
 from custanalytics.clv._optimum import Shape as Shape
 from custanalytics.clv._optimum import at_limit as at_limit
 from custanalytics.clv._optimum import directions as directions
+from custanalytics.clv._optimum import errors as errors
 from custanalytics.clv._optimum import of_natural as of_natural
 from custanalytics.clv._optimum import shape as shape
 from custanalytics.clv._optimum import skewness as skewness

@@ -100,7 +100,7 @@ class Inference(Saved):
         deviations = float(stats.norm.ppf(0.5 + 0.5 * level)) * np.array([[-1.0], [1.0]])
         away = unit * _unbent(deviations, bend)
         with np.errstate(over="ignore"):  # hardly known at all: endless
-            lower, upper = np.where(positive, estimates * np.exp(away), estimates + away)
+            lower, upper = np.where(positive, estimates * np.exp(np.where(positive, away, 0.0)), estimates + away)
         columns = {"estimate": estimates, "standard_error": errors, "lower": lower, "upper": upper}
         return _frames.table({"parameter": np.array(names), **columns})
 

@@ -89,7 +89,7 @@ def without_variance(hessian: np.ndarray, undetermined: np.ndarray) -> np.ndarra
     result = undetermined.copy()
     while not result.all():
         known = np.flatnonzero(~result)
-        lost = ~(np.diag(np.linalg.inv(hessian[np.ix_(known, known)])) > 0.0)
+        lost = ~(np.diag(inverse(hessian[np.ix_(known, known)])) > 0.0)
         if not lost.any():
             break
         result[known[lost]] = True
@@ -105,9 +105,25 @@ def at_limit(optimum: Optimum, along_flat: np.ndarray) -> np.ndarray:
     known = np.flatnonzero(~along_flat)
     if (near & ~along_flat).any():
         spread = np.full(along_flat.size, np.inf)
-        spread[known] = np.diag(np.linalg.inv(optimum.hessian[np.ix_(known, known)]))
+        spread[known] = np.diag(inverse(optimum.hessian[np.ix_(known, known)]))
         near &= ~((spread > 0.0) & (spread < CLEAR))
     return near | at_box
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """The inverse, or NaN everywhere if there is none: weights so heavy that rounding makes rows multiples."""
+    try:
+        return np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.nan)
+
+
+def errors(covariance: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """Standard errors of parameters, from the same: within floats where the squares of them are not."""
+    deviations = np.sqrt(np.diag(covariance))
+    known = np.isfinite(deviations)
+    with np.errstate(over="ignore"):
+        return np.multiply(deviations, np.abs(slopes), out=np.full_like(deviations, np.inf), where=known)
 
 
 def of_natural(covariance: np.ndarray, slopes: np.ndarray) -> np.ndarray:
