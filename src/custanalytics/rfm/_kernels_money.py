@@ -38,16 +38,6 @@ def kind_of(amount):
 
 
 @kernel
-def add_money(sums, row, column, amount):
-    """Add an amount to the units in one column and the rest in the next."""
-    scaled = amount * 1024.0
-    units = np.int64(scaled)
-    rest = sums[row, column + 1] + np.int64((scaled - units) * 2.0**52)
-    sums[row, column] += units + (rest >> 52)
-    sums[row, column + 1] = rest & ((1 << 52) - 1)
-
-
-@kernel
 def money_of(units, rest):
     """The number that units and a rest, of either sign, are."""
     units, rest = units + (rest >> 52), rest & ((1 << 52) - 1)
