@@ -51,6 +51,7 @@ class LikelihoodModel(Posterior, Inference):
     _unit_powers: ClassVar[Mapping[str, int]]  # parameter → power of that unit it carries
     _loglik_loop: ClassVar[Callable[..., None]]  # loop(start, stop, *columns, weight, theta, out)
     _second_derivatives: ClassVar[bool] = False  # whether that loop gives them where `out` has room
+    _enough: ClassVar[int] = _fit.ENOUGH  # how many distinct rows tell how skewed the likelihood is
     _limits: ClassVar[Limits] = ()  # what it means where parameters run to the boundary
     _checks: ClassVar[tuple[_engine_checks.Check, ...]] = ()  # what `_read` refuses, for tables in an engine
 
@@ -148,6 +149,7 @@ class LikelihoodModel(Posterior, Inference):
             tol=float(self.tol),
             exact=self._second_derivatives,
             units=self._units(unit),
+            enough=self._enough,
         )
 
     def _units(self, unit: float) -> np.ndarray:

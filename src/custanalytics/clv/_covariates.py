@@ -255,6 +255,7 @@ class RateCovariateModel(PurchaseModel):
             exact=self._second_derivatives,
             units=np.append(self._units(unit), np.ones(n)),
             coefficients=n,
+            enough=self._enough,
         )
         spreads = np.append(np.ones(k), (spread / scale)[used.source])
         used.report_bounded(optimum.logs[k:], scale > spread, type(self).__name__)

@@ -34,10 +34,10 @@ STEP = 1e-5  # of the central differences of the gradient: error about 1e-10 of 
 FAST = 0.05  # fall of the expected gain from step to step that an old curvature must still give
 PARTS, FEWEST = 16, 2048  # into so many slices a sample is cut, of so many distinct rows at least
 SMALL = 512  # distinct rows up to which every start is tried
+ENOUGH = 2048  # distinct rows that tell the skewness of larger samples, where a row costs little
 AWAY = 3.0  # spreads of a covariate: how far from 0 a further start has coefficients
 FEW = 64  # distinct rows by which starts are put in order where samples are large
 COARSE = (256, 4096, 32768)  # distinct rows of the first fits of larger samples
-ROUGH = 256  # distinct rows by which the skewness of larger samples is told
 SAME = 0.02  # in log-parameters: climbs of a large sample that begin so near each other are one
 LOOSE = 0.05  # of customers per row: the gain at which a coarse fit stops, far below that of the rows it omits
 BATCH = 64  # points whose likelihoods one thread evaluates at a time
@@ -287,10 +287,12 @@ def fit_sample(
     exact: bool = False,
     units: np.ndarray | float = 1.0,
     coefficients: int = 0,
+    enough: int = ENOUGH,
 ) -> Optimum:
     """The best optimum from several starts (logarithms of the parameters over `units`, one a row).
 
-    The last `coefficients` of them are no logarithms. Large samples are begun on thin ones.
+    The last `coefficients` of them are no logarithms. Large samples are begun on thin ones; where there are more rows
+    than are `enough`, so many tell how skewed the optimum is.
     """
     levels = [sample.thinned(size) for size in COARSE if sample.weight.size > 2 * size]
     objectives = [Likelihood(loop, level, penalty, exact, units, coefficients) for level in (*levels, sample)]
@@ -321,7 +323,7 @@ def fit_sample(
         away = np.append(np.zeros(best.logs.size - coefficients), np.full(coefficients, AWAY))
         places = starts[order[:2]]
         best = climb(objectives[-1], np.vstack((places + away, places - away)), max_iter, tol, best)
-    samples = (sample.thinned(ROUGH), sample) if sample.weight.size > SMALL else (sample,)
+    samples = (sample.thinned(enough), sample) if sample.weight.size > enough else (sample,)
     return replace(
         best, objectives=tuple(Likelihood(loop, each, penalty, False, units, coefficients) for each in samples)
     )

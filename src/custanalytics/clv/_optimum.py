@@ -14,7 +14,7 @@ BOUNDARY = BOX - 7.0  # a scaled parameter beyond 1e7 or below 1e-7 stands for a
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 CLEAR = 1.0  # variance of a log-parameter below which the data determine it, wherever it is
 SHORT = 0.1  # standard deviations over which the objective is differenced for its skewness
-SKEWED = 1.5  # from there on, where an end of 90 % is far away or nowhere, the skewness is told by all rows
+SKEWED = 1.0  # from there on, where an end of 90 % is far away or nowhere, the skewness is told by all rows
 
 
 @dataclass(frozen=True)

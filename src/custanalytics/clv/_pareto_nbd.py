@@ -131,6 +131,7 @@ class ParetoNBDModel(CovariateModel):
     _loglik_loop = staticmethod(_kernels_pareto_nbd.log_likelihood_loop)
     _grouped_loop = staticmethod(_kernels_pareto_nbd.grouped_loop)
     _second_derivatives: ClassVar[bool] = True
+    _enough: ClassVar[int] = 512  # a row costs ten times what one of the BG/NBD does
     _alive_loop = staticmethod(_kernels_pareto_nbd.alive_loop)
     _purchases_loop = staticmethod(_kernels_pareto_nbd.purchases_loop)
 
