@@ -25,7 +25,11 @@ def fit_bg_nbd(table: pd.DataFrame) -> dict[str, float]:
 
 
 def fit_pareto_nbd(table: pd.DataFrame) -> dict[str, float]:
-    """Parameters of the Pareto/NBD from the default start, without a penalty."""
+    """Parameters of the Pareto/NBD from a random start that is always the same, without a penalty.
+
+    The start takes it .35 to .56 s on CDNOW, and from some starts it ends elsewhere; this one is in the middle.
+    """
+    np.random.seed(0)  # noqa: NPY002  lifetimes draws from NumPy's global state
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         from lifetimes import ParetoNBDFitter

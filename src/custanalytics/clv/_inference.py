@@ -74,7 +74,7 @@ class Inference(Saved):
         and so come close to those of the profile likelihood: longer on the side where the likelihood falls off slowly,
         endless where the data hardly contradict a limit. Around what is in `undetermined_` they are endless, and then
         the others hold only with that where it is: where it matters, prefer `posterior` with a `penalty`.
-        Of samples with more than 2,048 distinct rows (512 in the Pareto/NBD) so many tell F, and all where it is above 1.
+        Of more than 2,048 distinct rows (512 in the Pareto/NBD) so many tell F, and all where it is above 1.
 
         References
         ----------
