@@ -331,9 +331,9 @@ def check_unique(frame: nw.DataFrame[Any], column: str = CUSTOMER_ID, owner: str
 
 def _in_order(found: np.ndarray, uniques: nw.Series[Any]) -> tuple[np.ndarray, nw.Series[Any]]:
     values = uniques.to_list()
-    all_text = all(isinstance(value, str) for value in values)
+    plain = all(isinstance(value, str) and "\0" not in value for value in values)  # NumPy takes a zero for the end
     try:
-        keys = np.array(values, np.dtypes.StringDType()) if all_text else np.fromiter(values, object)
+        keys = np.array(values, np.dtypes.StringDType()) if plain else np.fromiter(values, object)
         order = np.argsort(keys, kind="stable")
     except TypeError as error:
         raise InvalidDataError(

@@ -192,6 +192,13 @@ def test_kinds_of_ids(kind: str, to_frame: Maker) -> None:
     assert [int(value) for value in uniques.to_list()] == [10, 20, 30]
 
 
+def test_text_is_in_order_whatever_zeros_it_holds(to_frame: Maker) -> None:
+    ids = ["\0\0b", "\0a", "\0\0a", "\0", "\0\0", "a", "a\0", "\0\0\0c"]
+    codes, uniques = _frames.codes(_frames.read(to_frame(pd.DataFrame({"customer_id": ids}))))
+    assert uniques.to_list() == sorted(ids)
+    assert [uniques[code] for code in codes.tolist()] == ids
+
+
 def test_missing_ids_are_minus_one(to_frame: Maker) -> None:
     read = _frames.read(to_frame(pd.DataFrame({"customer_id": ["b", None, "a"]})))
     assert _frames.codes(read)[0].tolist() == [1, -1, 0]
