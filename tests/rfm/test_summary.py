@@ -23,6 +23,7 @@ from custanalytics import _jit
 from custanalytics._columns import DAYS_PER_UNIT, SUMMARY_COLUMNS
 from custanalytics.exceptions import DataQualityWarning, InvalidDataError, MissingColumnError
 from custanalytics.rfm import RFMScorer, RFMSummary, _pieces
+from custanalytics.rfm._kernels_distinct import FEW, n_distinct
 from custanalytics.rfm._kernels_money import SHORT, sort_pairs
 
 PERIODS = ("h", "D", "W", "M", "Y")
@@ -257,6 +258,30 @@ def test_orders_are_counted_once_and_only_where_something_was_bought() -> None:
         assert table["n_orders"].tolist() == [2]
     table = RFMSummary(policy=None).fit_transform(log.assign(order_id=[None, None, None, "b", "a"]))
     assert table["n_orders"].tolist() == [3]
+
+
+@pytest.mark.parametrize("span", [1, 40, 64 * 500, 2**63 - 1])
+@pytest.mark.parametrize("n", [0, 1, FEW, FEW + 1, 500])
+def test_different_numbers_are_counted_near_and_far_apart(n: int, span: int) -> None:
+    rng = np.random.default_rng(n)
+    for low in (-span // 2, np.iinfo(np.int64).min, np.iinfo(np.int64).max - span):
+        numbers = low + rng.integers(0, span, n, endpoint=True)
+        numbers[:: max(n // 3, 1)] = numbers[:1]
+        numbers[: min(n, 1)] = 0
+        assert n_distinct(numbers.copy(), np.full(n, -1)) == np.unique(numbers).size
+
+
+@pytest.mark.parametrize("step", [1, 10**15])
+def test_one_customer_may_have_many_orders_and_hours(step: int) -> None:
+    rng = np.random.default_rng(6)
+    hours, orders = rng.integers(0, 100_000, (2, 3_000))
+    log = log_of(*[(1, "1970-01-01", 1.0)] * hours.size)
+    log = log.assign(
+        timestamp=hours.astype("datetime64[h]").astype("datetime64[us]"), order_id=(orders - 50_000) * step
+    )
+    table = RFMSummary(period="h").fit_transform(log)
+    assert table["frequency"].tolist() == [np.unique(hours).size - 1]
+    assert table["n_orders"].tolist() == [np.unique(orders).size]
 
 
 # What must not matter

@@ -10,6 +10,7 @@ from custanalytics._hashing import mix
 from custanalytics._jit import kernel
 from custanalytics.rfm import _kernels as out
 from custanalytics.rfm._kernels import EXTRA, VALUE, WHEN, period_of, whole_periods
+from custanalytics.rfm._kernels_distinct import n_distinct
 from custanalytics.rfm._kernels_money import (
     INEXACT,
     LARGEST,
@@ -25,7 +26,6 @@ from custanalytics.rfm._kernels_money import (
 
 NEVER = (1 << 63) - 1
 ANY_INEXACT = INEXACT | INEXACT << RETURNED
-FEW = 24  # numbers up to which insertion sorts them
 
 
 @kernel
@@ -154,42 +154,23 @@ def span_of(start, stop, returns, times, values):
 
 
 @kernel
-def n_distinct(numbers):
-    """How many different numbers there are in some, which are put in order."""
-    n = numbers.size
-    if n > FEW:
-        numbers.sort()
-    else:
-        for at in range(1, n):
-            number, to = numbers[at], at
-            while to > 0 and numbers[to - 1] > number:
-                numbers[to] = numbers[to - 1]
-                to -= 1
-            numbers[to] = number
-    found = min(n, 1)
-    for at in range(1, n):
-        found += numbers[at] != numbers[at - 1]
-    return found
-
-
-@kernel
-def n_periods(start, stop, length, offset, times, values, spare):
+def n_periods(start, stop, length, offset, times, values, spare, bits):
     """In how many periods a customer bought, where these are too many for a calendar."""
     found = 0
     for row in range(start, stop):
         spare[found] = period_of(times[row], length, offset)
         found += not is_return(values[row])
-    return n_distinct(spare[:found])
+    return n_distinct(spare[:found], bits)
 
 
 @kernel
-def n_orders(start, stop, values, orders, spare):
+def n_orders(start, stop, values, orders, spare, bits):
     """How many different orders a customer made."""
     found = 0
     for row in range(start, stop):
         spare[found] = orders[row]
         found += not is_return(values[row])
-    return n_distinct(spare[:found])
+    return n_distinct(spare[:found], bits)
 
 
 @kernel
@@ -224,7 +205,7 @@ def add_up_customers(
     Their rows are together, in the `order` of codes (that of the codes themselves where it is empty). Without `names`
     an id is `base` and the code. `periods`, `units` and `rests` are room for some rows at a time.
     """
-    n = times.size
+    n, bits = times.size, spare_values.view(np.int64)
     stop, seen, shift, odd = 0, 0, 0, False
     for place in range(ends.size):
         code = order[place] if order.size else place
@@ -261,9 +242,9 @@ def add_up_customers(
             repeat, repeat_rest = repeat + (repeat_rest >> 52), repeat_rest & ((1 << 52) - 1)
             row = until
         if not calendar.size:
-            frequency = n_periods(start, stop, length, offset, times, values, spare) - 1
+            frequency = n_periods(start, stop, length, offset, times, values, spare, bits) - 1
         value, later_value, kind = money_of(total, total_rest), money_of(repeat, repeat_rest), 0
-        counts[written, out.N_ORDERS] = n_orders(start, stop, values, orders, spare) if has_orders else bought
+        counts[written, out.N_ORDERS] = n_orders(start, stop, values, orders, spare, bits) if has_orders else bought
         if any_odd or stop - start > MOST_ROWS:
             kind = kinds_of(start, stop, values)
             if kind & ANY_INEXACT:
