@@ -91,3 +91,22 @@ def test_eight_processes_may_compile_at_once(tmp_path: Path) -> None:
     assert all(process.returncode == 0 for process in started), results
     assert len({out for out, _ in results}) == 1
     assert any(tmp_path.rglob("*.nbc"))
+
+
+def test_without_compilation_the_table_is_the_same() -> None:
+    code = (
+        "import numpy as np, pandas as pd\n"
+        "from custanalytics.rfm import RFMSummary\n"
+        "rng = np.random.default_rng(2)\n"
+        "times = pd.to_datetime('2024-01-01') + pd.to_timedelta(rng.integers(0, 200, 60), unit='D')\n"
+        "log = pd.DataFrame({'timestamp': times, 'amount': np.round(rng.normal(10, 9, 60), 2)})\n"
+        "for ids in (np.arange(-3, 3), np.arange(2**63 - 3, 2**63 + 3, dtype=np.uint64), np.array(list('abcdef'))):\n"
+        "    log['customer_id'] = rng.choice(ids, 60)\n"
+        "    print(RFMSummary(time_unit='D').fit_transform(log).to_csv())\n"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | more)
+        for more in ({"NUMBA_DISABLE_JIT": "1"}, {})
+    ]
+    assert found[0].stdout == found[1].stdout
+    assert found[0].stdout.count("\n") > 18

@@ -30,7 +30,7 @@ TOTAL, REPEAT = range(2)
 def piece_of(value, low, shift, pieces):
     """The piece that an id is dealt to: by ranges of 2**shift ids from `low`, or by the high bits of its hash."""
     if shift >= 0:
-        return (np.uint64(value) - np.uint64(low)) >> np.uint64(shift)
+        return (np.uint64(value) - np.uint64(np.int64(low))) >> np.uint64(shift)
     return ((mix(value) >> np.uint64(32)) * np.uint64(pieces)) >> np.uint64(32)
 
 

@@ -279,7 +279,7 @@ def finish_ranges(
             begin, end, shift, first, has_orders, EXTRA, order, dealt, dealt_values, codes, ends, times, values, orders
         )
         written = add_up_customers(
-            order, low + (piece << shift), since, length, offset, returns, has_orders, names, ends,
+            order, np.int64(low) + (piece << shift), since, length, offset, returns, has_orders, names, ends,
             times[: end - begin], values[: end - begin], orders, periods, units, rests, calendar, spare, spare_values,
             written, counts, sums,
         )  # fmt: skip

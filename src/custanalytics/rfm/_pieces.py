@@ -77,10 +77,10 @@ def survey(rows: Rows, end: int, free: bool = True) -> Survey:
     """Look at all rows once; purchases of 0 that are not `free` to count are to be settled, as returns are."""
     found = _jit.run(k.survey, rows.ids.size, end, free, rows.times, rows.values, size=ROWS_A_SLICE)
     wanted, after, sizes, firsts, lasts = zip(*found, strict=True) if found else ((), (), (), (), ())
-    largest, first = max(sizes, default=0.0), min(firsts, default=end)
+    largest, first = float(max(sizes, default=0.0)), int(min(firsts, default=end))
     identified = not (rows.coded and rows.ids.size and int(rows.ids.min()) < 0)
     sound = bool(np.isfinite(largest)) and first != k.NO_TIME and identified
-    return Survey(sum(wanted), sum(after), largest, first, max(lasts, default=k.NO_TIME), sound)
+    return Survey(int(sum(wanted)), int(sum(after)), largest, first, int(max(lasts, default=k.NO_TIME)), sound)
 
 
 def summarise(
@@ -173,7 +173,7 @@ def tell_apart(numbers: np.ndarray) -> bool:
 def extent_of(values: np.ndarray) -> tuple[int, int]:
     """The smallest and the largest of some whole numbers, at least one."""
     found = _jit.run(k.extent, values.size, values, size=ROWS_A_SLICE)
-    return min(low for low, _ in found), max(high for _, high in found)
+    return int(min(low for low, _ in found)), int(max(high for _, high in found))
 
 
 def _deal(rows: Rows, split: Split, end: int, look: Survey) -> tuple[np.ndarray, np.ndarray]:
