@@ -325,7 +325,7 @@ def fit_sample(
         best = climb(objectives[-1], np.vstack((places + away, places - away)), max_iter, tol, best)
     samples = (sample.thinned(enough), sample) if sample.weight.size > enough else (sample,)
     return replace(
-        best, objectives=tuple(Likelihood(loop, each, penalty, False, units, coefficients) for each in samples)
+        best, objectives=tuple(Likelihood(loop, each, penalty, exact, units, coefficients) for each in samples)
     )
 
 

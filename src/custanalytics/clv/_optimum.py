@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,7 +14,7 @@ BOX = float(np.log(1e10))  # scaled parameters are looked for between 1e-10 and 
 BOUNDARY = BOX - 7.0  # a scaled parameter beyond 1e7 or below 1e-7 stands for a limit
 FLAT = 1e-3  # curvature below which a log-parameter has a standard error above 30: not determined
 CLEAR = 1.0  # variance of a log-parameter below which the data determine it, wherever it is
-SHORT = 0.1  # standard deviations over which the objective is differenced for its skewness
+NEAR, SHORT = 0.01, 0.1  # standard deviations over which second and first derivatives are differenced for the third
 SKEWED = 1.0  # from there on, where an end of 90 % is far away or nowhere, the skewness is told by all rows
 
 
@@ -66,15 +67,26 @@ def skewness(objectives: Sequence[Objective], logs: np.ndarray, along: np.ndarra
     """
     result, wanted = np.zeros(along.shape[1]), along.any(axis=0)
     for objective in objectives:
-        gradient = objective(logs)[1] if wanted.any() else logs
-        for at in np.flatnonzero(wanted):
-            step = SHORT * along[:, at]
-            with np.errstate(all="ignore"):
-                bend = objective(logs + step)[1] - 2.0 * gradient + objective(logs - step)[1]
-                third = -float(bend @ along[:, at]) / SHORT**2
-            result[at] = third if np.isfinite(third) else 0.0
+        if not wanted.any():
+            break
+        with np.errstate(all="ignore"):
+            found = -_third(objective, logs, along[:, wanted])
+        result[wanted] = np.where(np.isfinite(found), found, 0.0)
         wanted &= np.abs(result) > SKEWED
     return result
+
+
+def _third(objective: Objective, logs: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Third derivatives of an objective: differences of the second ones where it gives these, else of the first."""
+    if getattr(objective, "exact", False):
+        hessian = cast(Any, objective).hessian
+        here = hessian(logs)
+        return np.array([step @ (hessian(logs + NEAR * step) - here) @ step for step in along.T]) / NEAR
+    here = objective(logs)[1]
+    ends = [(objective(logs + SHORT * step)[1], objective(logs - SHORT * step)[1]) for step in along.T]
+    return (
+        np.array([(up - 2.0 * here + down) @ step for (up, down), step in zip(ends, along.T, strict=True)]) / SHORT**2
+    )
 
 
 def undetermined(optimum: Optimum) -> np.ndarray:
