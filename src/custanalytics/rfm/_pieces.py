@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -195,7 +194,7 @@ def _deal(rows: Rows, split: Split, end: int, look: Survey) -> tuple[np.ndarray,
 
 
 def _table(
-    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    parts: list[tuple[np.ndarray, np.ndarray]],
     orders: list[np.ndarray],
     names: tuple[int, ...],
     clock: Clock,
@@ -229,13 +228,14 @@ def _table(
     }
     table = {column: np.empty(starts[-1], kind) for column, kind in kinds.items()}
     ids = np.empty((starts[-1], len(names)), np.int64)
-    first, second = names[0], names[-1]
+    first, second, nothing = names[0], names[-1], (np.empty((0, 0), np.int64), np.empty((0, 0)))
 
     def write(start: int, stop: int) -> None:
         for at in range(start, stop):
             out = tuple(column[starts[at] : starts[at + 1]] for column in (ids, *table.values()))
             size = int(starts[at + 1] - starts[at])
             _jit.call(k.arrange, 0, size, first, second, last_period, *clock.scale, orders[at], *parts[at], out=out)
+            parts[at] = nothing  # room for the next columns
 
     if len(parts) == 1:
         inputs = (first, second, last_period, *clock.scale, orders[0], *parts[0])
