@@ -125,10 +125,6 @@ class Likelihood:
         value = self.penalty.value(logs) - result[0]
         return value, self.penalty.gradient(logs) - result[1 : 1 + logs.size] * slopes
 
-    def at_start(self, logs: np.ndarray) -> float:
-        """The value where nothing else is wanted."""
-        return self.penalty.value(logs) - float(total(self.loop, self.sample, self.natural(logs))[0])
-
     def natural(self, logs: np.ndarray) -> np.ndarray:
         """The parameters themselves, of one point or of one in each row."""
         theta = np.exp(logs) * self.units
@@ -298,7 +294,8 @@ def fit_sample(
     objectives = [Likelihood(loop, level, penalty, exact, units, coefficients) for level in (*levels, sample)]
     few = sample.thinned(FEW) if levels else sample
     rough = Likelihood(loop, few, penalty, exact, units, coefficients)
-    order = np.argsort([rough.at_start(start) for start in starts], kind="stable")
+    heights = rough.log_likelihoods(rough.natural(starts)) - [penalty.value(start) for start in starts]
+    order = np.argsort(-heights, kind="stable")
     best: Optimum | None = None
     begun: list[np.ndarray] = []
     for start in starts[order]:
