@@ -83,10 +83,8 @@ def _third(objective: Objective, logs: np.ndarray, along: np.ndarray) -> np.ndar
         here = hessian(logs)
         return np.array([step @ (hessian(logs + NEAR * step) - here) @ step for step in along.T]) / NEAR
     here = objective(logs)[1]
-    ends = [(objective(logs + SHORT * step)[1], objective(logs - SHORT * step)[1]) for step in along.T]
-    return (
-        np.array([(up - 2.0 * here + down) @ step for (up, down), step in zip(ends, along.T, strict=True)]) / SHORT**2
-    )
+    bends = [objective(logs + SHORT * step)[1] - 2.0 * here + objective(logs - SHORT * step)[1] for step in along.T]
+    return np.array([bend @ step for bend, step in zip(bends, along.T, strict=True)]) / SHORT**2
 
 
 def undetermined(optimum: Optimum) -> np.ndarray:

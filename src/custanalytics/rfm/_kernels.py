@@ -1,7 +1,8 @@
 """Kernels of the summary: rows are dealt into pieces by id, and each piece is finished alone.
 
-A piece has few enough customers that all that is known of them stays in the processor's cache while its rows
-stream by. A customer's money is added so that the order of the rows changes no bit of it.
+A piece has few enough rows that these stay in the processor's cache while they are put together by customer. A
+customer's money is added so that the order of the rows changes no bit of it. Loops over rows and what they look up have
+indices without a sign: of one with a sign Numba asks at each whether it counts from the end.
 """
 
 from __future__ import annotations
